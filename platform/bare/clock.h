@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstdint>
+
+// Time since the machine started, from a counter that needs no interrupt: the HPET on x86_64, the
+// generic timer's virtual counter on aarch64.
+
+namespace bulkhead::bare {
+
+// Microseconds. Never goes back; wraps after half a million years.
+std::uint64_t monotonic_us();
+
+} // namespace bulkhead::bare
