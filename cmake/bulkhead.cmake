@@ -14,13 +14,16 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-# What the installed package needs for a target that is not ours, as "target|find_dependency arguments|.pc field|value".
+# Where targets come from that are not ours, as "target|CMake package|field of a .pc file|its value".
 set(BULKHEAD_FOREIGN
 	"Threads::Threads|Threads|Libs|-pthread"
 	"fmt::fmt|fmt|Requires|fmt"
 	"nlohmann_json::nlohmann_json|nlohmann_json|Requires|nlohmann_json"
 	"tomlplusplus::tomlplusplus|tomlplusplus|Requires|tomlplusplus"
 	"CLI11::CLI11|CLI11|Requires|CLI11"
+	"GTest::gtest|GTest|Requires|gtest"
+	"GTest::gmock|GTest|Requires|gmock"
+	"benchmark::benchmark|benchmark|Requires|benchmark"
 )
 
 # Paths of FILES, absolute.
@@ -43,7 +46,18 @@ macro(_bulkhead_check_arguments FUNCTION)
 	endif()
 endmacro()
 
-# Links what pkg-config knows. SCOPE is PUBLIC, PRIVATE or INTERFACE.
+# Links what LINK names, after a look for the packages that it comes from. SCOPE is PUBLIC, PRIVATE or INTERFACE.
+function(_bulkhead_link TARGET SCOPE)
+	foreach(item IN LISTS ARGN)
+		if(NOT TARGET ${item} AND item MATCHES "::" AND NOT item MATCHES "^bulkhead::")
+			_bulkhead_foreign(${item} package field value)
+			find_package(${package} REQUIRED)
+		endif()
+	endforeach()
+	target_link_libraries(${TARGET} ${SCOPE} ${ARGN})
+endfunction()
+
+# The same for what only pkg-config knows.
 function(_bulkhead_pkg_config TARGET SCOPE)
 	foreach(module IN LISTS ARGN)
 		string(MAKE_C_IDENTIFIER "BULKHEAD_PC_${module}" prefix)
@@ -52,7 +66,6 @@ function(_bulkhead_pkg_config TARGET SCOPE)
 			pkg_check_modules(${prefix} REQUIRED IMPORTED_TARGET GLOBAL ${module})
 		endif()
 		target_link_libraries(${TARGET} ${SCOPE} PkgConfig::${prefix})
-		set_property(GLOBAL APPEND PROPERTY BULKHEAD_PKG_CONFIG "${prefix}|${module}")
 	endforeach()
 endfunction()
 
@@ -85,11 +98,20 @@ function(bulkhead_library)
 		FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${headers})
 	# A header that the verification compiles alone must not depend on what a file's name says about its language.
 	set_source_files_properties(${headers} PROPERTIES LANGUAGE CXX)
-	target_link_libraries(${target} ${scope} ${ARG_LINK})
+	_bulkhead_link(${target} ${scope} ${ARG_LINK})
 	_bulkhead_pkg_config(${target} ${scope} ${ARG_PKG_CONFIG})
+	_bulkhead_group(libraries ${target})
 	if(NOT ARG_NO_INSTALL AND NOT BULKHEAD_FREESTANDING)
 		_bulkhead_install_library(${ARG_NAME} "${ARG_SOURCES}" "${ARG_LINK}" "${ARG_PKG_CONFIG}")
 	endif()
+endfunction()
+
+# Notes a target for `ninja libraries`, `programs` or `benches`.
+function(_bulkhead_group GROUP TARGET)
+	if(NOT TARGET ${GROUP})
+		add_custom_target(${GROUP})
+	endif()
+	add_dependencies(${GROUP} ${TARGET})
 endfunction()
 
 function(_bulkhead_install_library NAME SOURCES LINK PKG_CONFIG)
@@ -105,7 +127,8 @@ function(_bulkhead_install_library NAME SOURCES LINK PKG_CONFIG)
 		if(item MATCHES "^bulkhead::(.+)$")
 			list(APPEND requires "bulkhead-${CMAKE_MATCH_1}")
 		elseif(item MATCHES "::")
-			_bulkhead_foreign(${item} field value)
+			_bulkhead_foreign(${item} package field value)
+			set_property(GLOBAL APPEND PROPERTY BULKHEAD_PACKAGES ${package})
 			if(field STREQUAL Requires)
 				list(APPEND requires ${value})
 			else()
@@ -115,7 +138,11 @@ function(_bulkhead_install_library NAME SOURCES LINK PKG_CONFIG)
 			string(APPEND libs " -l${item}")
 		endif()
 	endforeach()
-	list(APPEND requires ${PKG_CONFIG})
+	foreach(module IN LISTS PKG_CONFIG)
+		list(APPEND requires ${module})
+		string(MAKE_C_IDENTIFIER "BULKHEAD_PC_${module}" prefix)
+		set_property(GLOBAL APPEND PROPERTY BULKHEAD_PKG_CONFIG "${prefix}|${module}")
+	endforeach()
 	list(JOIN requires ", " requires)
 	set(directory "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 	cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}/${directory}"
@@ -125,23 +152,20 @@ function(_bulkhead_install_library NAME SOURCES LINK PKG_CONFIG)
 	install(FILES "${PROJECT_BINARY_DIR}/pkgconfig/bulkhead-${NAME}.pc" DESTINATION ${directory})
 endfunction()
 
-# Looks a target up that is not ours and notes that the installed package has to find it.
-function(_bulkhead_foreign ITEM FIELD VALUE)
+# Looks up where a target comes from that is not ours, and what a .pc file says for it.
+function(_bulkhead_foreign ITEM PACKAGE FIELD VALUE)
 	foreach(entry IN LISTS BULKHEAD_FOREIGN)
 		string(REPLACE "|" ";" entry "${entry}")
-		list(GET entry 0 name)
+		list(POP_FRONT entry name package field value)
 		if(name STREQUAL ITEM)
-			list(GET entry 1 package)
-			list(GET entry 2 field)
-			list(GET entry 3 value)
-			set_property(GLOBAL APPEND PROPERTY BULKHEAD_PACKAGES "${package}")
-			set(${FIELD} "${field}" PARENT_SCOPE)
-			set(${VALUE} "${value}" PARENT_SCOPE)
+			set(${PACKAGE} ${package} PARENT_SCOPE)
+			set(${FIELD} ${field} PARENT_SCOPE)
+			set(${VALUE} ${value} PARENT_SCOPE)
 			return()
 		endif()
 	endforeach()
-	message(FATAL_ERROR "${ITEM} is linked by an installed library, but the package files don't know it: "
-		"add it to BULKHEAD_FOREIGN in cmake/bulkhead.cmake, or use PKG_CONFIG, or NO_INSTALL")
+	message(FATAL_ERROR "${ITEM} isn't known: add it to BULKHEAD_FOREIGN in cmake/bulkhead.cmake, "
+		"or name its pkg-config module after PKG_CONFIG")
 endfunction()
 
 # A shared object that something loads at run time: a TCTI, a VFS plugin.
@@ -156,11 +180,12 @@ function(bulkhead_module)
 	if(NOT ARG_RTTI)
 		target_compile_options(${ARG_NAME} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
 	endif()
-	target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LINK})
+	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK})
 	_bulkhead_pkg_config(${ARG_NAME} PRIVATE ${ARG_PKG_CONFIG})
 	if(ARG_OUTPUT_NAME)
 		set_target_properties(${ARG_NAME} PROPERTIES OUTPUT_NAME ${ARG_OUTPUT_NAME})
 	endif()
+	_bulkhead_group(programs ${ARG_NAME})
 	if(NOT ARG_DESTINATION)
 		set(ARG_DESTINATION ${CMAKE_INSTALL_LIBDIR})
 	endif()
@@ -187,7 +212,7 @@ function(bulkhead_test)
 	# RTTI stays off as in the libraries: a fake may derive from an interface whose type information doesn't exist.
 	target_compile_options(${ARG_NAME} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
 	target_compile_definitions(${ARG_NAME} PRIVATE BULKHEAD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-	target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest GTest::gtest_main)
+	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest GTest::gtest_main)
 	_bulkhead_pkg_config(${ARG_NAME} PRIVATE ${ARG_PKG_CONFIG})
 	gtest_discover_tests(${ARG_NAME}
 		TEST_PREFIX "${ARG_NAME}." DISCOVERY_TIMEOUT 120
@@ -207,12 +232,13 @@ function(bulkhead_fuzz)
 	endif()
 	add_executable(${ARG_NAME} ${ARG_SOURCES})
 	target_compile_options(${ARG_NAME} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
-	target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LINK})
+	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK})
 	_bulkhead_pkg_config(${ARG_NAME} PRIVATE ${ARG_PKG_CONFIG})
 	if(BULKHEAD_FUZZ)
 		target_link_options(${ARG_NAME} PRIVATE -fsanitize=fuzzer)
 		add_test(NAME ${ARG_NAME}.corpus COMMAND ${ARG_NAME} -runs=0 "${corpus}")
 		_bulkhead_absolute(dictionary ${ARG_DICTIONARY})
+		_bulkhead_group(fuzz_targets ${ARG_NAME})
 		set_property(GLOBAL APPEND PROPERTY BULKHEAD_FUZZ_TARGETS
 			"${ARG_NAME}\t$<TARGET_FILE:${ARG_NAME}>\t${corpus}\t${dictionary}")
 	else()
@@ -231,8 +257,9 @@ function(bulkhead_bench)
 	endif()
 	add_executable(${ARG_NAME} ${ARG_SOURCES})
 	target_compile_options(${ARG_NAME} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
-	target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LINK} benchmark::benchmark benchmark::benchmark_main)
+	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK} benchmark::benchmark benchmark::benchmark_main)
 	_bulkhead_pkg_config(${ARG_NAME} PRIVATE ${ARG_PKG_CONFIG})
+	_bulkhead_group(benches ${ARG_NAME})
 endfunction()
 
 function(bulkhead_program)
@@ -241,10 +268,10 @@ function(bulkhead_program)
 	if(BULKHEAD_FREESTANDING)
 		return()
 	endif()
-	# The names of targets are global, and a library bulkhead_x may well have a program x: only the program itself is `bulkhead`.
 	add_executable(${ARG_NAME} ${ARG_SOURCES})
-	target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LINK})
+	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK})
 	_bulkhead_pkg_config(${ARG_NAME} PRIVATE ${ARG_PKG_CONFIG})
+	_bulkhead_group(programs ${ARG_NAME})
 	if(NOT ARG_NO_INSTALL)
 		install(TARGETS ${ARG_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 	endif()
