@@ -16,7 +16,7 @@ inline constexpr int EXIT_EXCEPTION = 99;
 [[noreturn]] void exit(int code);
 
 // Tells the processor that it is in a loop that waits; returns at once.
-void pause();
+void relax();
 
 } // namespace bulkhead::bare
 

@@ -47,7 +47,7 @@ std::string_view name_of(unsigned vector, std::uint64_t esr)
 	case PC_ALIGNMENT: return "misaligned instruction";
 	case SP_ALIGNMENT: return "misaligned stack";
 	case SERROR: return "system error";
-	case BREAKPOINT: return "breakpoint";
+	case BREAKPOINT: return "breakpoint or failed assertion";
 	default: return "exception";
 	}
 }

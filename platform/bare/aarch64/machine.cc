@@ -39,7 +39,7 @@ void machine_setup()
 void send(char byte)
 {
 	constexpr std::uint32_t TRANSMIT_FULL = 0x20;
-	while ((uart(UART_FLAGS) & TRANSMIT_FULL) != 0) pause();
+	while ((uart(UART_FLAGS) & TRANSMIT_FULL) != 0) relax();
 	uart(UART_DATA) = static_cast<unsigned char>(byte);
 }
 
@@ -51,7 +51,7 @@ std::uint64_t monotonic_us()
 	return ticks_to_us(ticks, hz);
 }
 
-void pause() { asm volatile("yield" : : : "memory"); }
+void relax() { asm volatile("yield" : : : "memory"); }
 
 void psci_system_off()
 {

@@ -42,7 +42,7 @@ constexpr std::string_view NAMES[] = {
 	"breakpoint",
 	"overflow",
 	"bound range exceeded",
-	"invalid opcode",
+	"invalid opcode or failed assertion",
 	"no floating-point unit",
 	"double fault",
 	"coprocessor overrun",

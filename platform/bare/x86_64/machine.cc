@@ -45,7 +45,7 @@ void console_setup()
 void send(char byte)
 {
 	constexpr std::uint8_t TRANSMITTER_EMPTY = 0x20;
-	while ((in8(COM1 + 5) & TRANSMITTER_EMPTY) == 0) pause();
+	while ((in8(COM1 + 5) & TRANSMITTER_EMPTY) == 0) relax();
 	out8(COM1, static_cast<std::uint8_t>(byte));
 }
 
@@ -78,7 +78,7 @@ void machine_setup()
 	clock_setup();
 }
 
-void pause() { __builtin_ia32_pause(); }
+void relax() { __builtin_ia32_pause(); }
 
 void power_off(int code)
 {
