@@ -1,5 +1,5 @@
-// Runs a fuzz target over stored inputs where libFuzzer isn't linked, so that each compiler and each build checks what
-// fuzzing once found. Arguments are files or folders of files.
+// Runs a fuzz target over stored inputs where libFuzzer isn't linked, so that each compiler and
+// each build checks what fuzzing once found. Arguments are files or folders of files.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
