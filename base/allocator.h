@@ -48,7 +48,7 @@ concept Destroyable_as_itself = !std::is_polymorphic_v<T> || std::is_final_v<T>;
 template <Destroyable_as_itself T>
 void destroy(Allocator &allocator, T &object)
 {
-	object.~T();
+	std::destroy_at(&object);
 	allocator.free(&object, sizeof(T));
 }
 
