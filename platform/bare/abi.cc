@@ -26,18 +26,17 @@ extern "C" {
 void operator delete(void *) noexcept { die("operator delete called"); }
 void operator delete(void *, std::size_t) noexcept { die("operator delete called"); }
 
-// libstdc++'s checks in string_view, span, array and optional end here.
+// libstdc++'s checks in string_view, span and array end here.
 namespace std {
 
-[[noreturn]] void terminate() noexcept { die("std::terminate"); }
-[[noreturn]] void __throw_out_of_range_fmt(char const *, ...) { die("std::out_of_range"); }
-[[noreturn]] void __throw_out_of_range(char const *) { die("std::out_of_range"); }
-[[noreturn]] void __throw_length_error(char const *) { die("std::length_error"); }
-[[noreturn]] void __throw_logic_error(char const *) { die("std::logic_error"); }
-[[noreturn]] void __throw_invalid_argument(char const *) { die("std::invalid_argument"); }
-[[noreturn]] void __throw_bad_optional_access() { die("std::bad_optional_access"); }
+[[gnu::noreturn]] void terminate() noexcept { die("std::terminate"); }
+[[gnu::noreturn]] void __throw_out_of_range_fmt(char const *, ...) { die("std::out_of_range"); }
+[[gnu::noreturn]] void __throw_out_of_range(char const *) { die("std::out_of_range"); }
+[[gnu::noreturn]] void __throw_length_error(char const *) { die("std::length_error"); }
+[[gnu::noreturn]] void __throw_logic_error(char const *) { die("std::logic_error"); }
+[[gnu::noreturn]] void __throw_invalid_argument(char const *) { die("std::invalid_argument"); }
 
-[[noreturn]] void __glibcxx_assert_fail(
+[[gnu::noreturn]] void __glibcxx_assert_fail(
 	char const *, int, char const *, char const *condition) noexcept
 {
 	die(condition ? condition : "std assertion");
