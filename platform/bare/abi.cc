@@ -17,7 +17,7 @@ namespace {
 } // namespace
 
 extern "C" {
-[[noreturn]] void abort() { die("abort"); }
+[[gnu::noreturn]] void abort() { die("abort"); }
 [[noreturn]] void __cxa_pure_virtual() { die("pure virtual function called"); }
 [[noreturn]] void __cxa_deleted_virtual() { die("deleted virtual function called"); }
 }

@@ -1,40 +1,45 @@
 # Bare-metal images and their tests. Only in the freestanding presets; elsewhere both do nothing.
 #
-#   bulkhead_image(NAME tpm_random_image SOURCES main.cc LINK bulkhead::tpm [DEFINITIONS X=1])
+#   bulkhead_image(NAME tpm_random_image SOURCES main.cc LINK bulkhead::tpm [DEFINITIONS X=1] [NO_SIZE])
 #   bulkhead_image_test(NAME tpm_random_image.boots IMAGE tpm_random_image [QEMU_ARGS …] [WRAPPER …]
 #                       [TIMEOUT_S 60] [EXPECT_CODE 0] [EXPECT_OUTPUT regex])
 #
-# WRAPPER is a command in front of the whole, such as "${BULKHEAD_BARE_DIR}/with_swtpm"; if it ends with 77 the test counts
-# as skipped. EXPECT_OUTPUT is CMake's kind of regular expression. Call them from folders that are read
-# after platform/: component/, scenario/.
+# NO_SIZE keeps an image out of the table of sizes. WRAPPER is a command in front of the whole, such as
+# "${BULKHEAD_BARE_DIR}/with_swtpm"; if it ends with 77 the test counts as skipped. EXPECT_OUTPUT is CMake's kind of
+# regular expression. Call them from folders that are read after platform/: component/, scenario/.
 
 set(BULKHEAD_BARE_DIR "${CMAKE_CURRENT_LIST_DIR}" CACHE INTERNAL "")
 set(BULKHEAD_BARE_ARCHITECTURE "${CMAKE_SYSTEM_PROCESSOR}" CACHE INTERNAL "")
 string(REGEX REPLACE "nm$" "size" size "${CMAKE_NM}")
 set(BULKHEAD_BARE_SIZE "${size}" CACHE INTERNAL "")
+set(BULKHEAD_BARE_SCRIPT "${BULKHEAD_BARE_DIR}/${BULKHEAD_BARE_ARCHITECTURE}/image.ld" CACHE INTERNAL "")
+set(BULKHEAD_BARE_LINK_OPTIONS
+	-nostdlib -static -no-pie "-L${BULKHEAD_BARE_DIR}" "-T${BULKHEAD_BARE_SCRIPT}"
+	-Wl,--no-undefined,--gc-sections,--build-id=none,--orphan-handling=error,-z,max-page-size=4096
+	CACHE INTERNAL "")
 
 # Links a static ELF file that run_image boots. The link fails if a symbol is undefined, if an object of the system's
 # libraries is in it, or if there is a global constructor.
 function(bulkhead_image)
-	cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME" "SOURCES;LINK;DEFINITIONS")
+	cmake_parse_arguments(PARSE_ARGV 0 ARG "NO_SIZE" "NAME" "SOURCES;LINK;DEFINITIONS")
 	if(ARG_UNPARSED_ARGUMENTS OR NOT ARG_NAME)
 		message(FATAL_ERROR "bulkhead_image: no NAME, or unknown arguments: ${ARG_UNPARSED_ARGUMENTS}")
 	endif()
 	if(NOT BULKHEAD_FREESTANDING)
 		return()
 	endif()
+	set(sized ON)
+	if(ARG_NO_SIZE)
+		set(sized OFF)
+	endif()
 	add_executable(${ARG_NAME} ${ARG_SOURCES})
 	target_compile_definitions(${ARG_NAME} PRIVATE ${ARG_DEFINITIONS})
 	target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LINK} bulkhead::bare)
-	set(script "${BULKHEAD_BARE_DIR}/${BULKHEAD_BARE_ARCHITECTURE}/image.ld")
 	set(map "$<TARGET_FILE:${ARG_NAME}>.map")
-	target_link_options(${ARG_NAME} PRIVATE
-		-nostdlib -static -no-pie -L${BULKHEAD_BARE_DIR} -T${script}
-		LINKER:--no-undefined,--gc-sections,--build-id=none,--orphan-handling=error
-		LINKER:-z,max-page-size=4096,-Map=${map})
+	target_link_options(${ARG_NAME} PRIVATE ${BULKHEAD_BARE_LINK_OPTIONS} -Wl,-Map=${map})
 	set_target_properties(${ARG_NAME} PROPERTIES
-		BULKHEAD_IMAGE ON
-		LINK_DEPENDS "${script};${BULKHEAD_BARE_DIR}/sections.ld;${BULKHEAD_BARE_DIR}/check_image")
+		BULKHEAD_SIZED ${sized}
+		LINK_DEPENDS "${BULKHEAD_BARE_SCRIPT};${BULKHEAD_BARE_DIR}/sections.ld;${BULKHEAD_BARE_DIR}/check_image")
 	add_custom_command(TARGET ${ARG_NAME} POST_BUILD
 		COMMAND "${BULKHEAD_BARE_DIR}/check_image"
 			"${CMAKE_NM}" "${BULKHEAD_BARE_SIZE}" "$<TARGET_FILE:${ARG_NAME}>" "${map}" "${PROJECT_BINARY_DIR}"
@@ -69,7 +74,7 @@ function(bulkhead_image_test)
 	endif()
 endfunction()
 
-# Target `image_sizes`: sizes.txt in the build folder, a line for each library's object and each image.
+# Target `image_sizes`: sizes.txt in the build folder, a line for each library's object and each image without NO_SIZE.
 function(bulkhead_image_sizes)
 	set(files)
 	_bulkhead_sized_targets("${PROJECT_SOURCE_DIR}" targets)
@@ -91,8 +96,8 @@ function(_bulkhead_sized_targets FOLDER OUTPUT)
 	set(found)
 	foreach(target IN LISTS targets)
 		get_target_property(type ${target} TYPE)
-		get_target_property(image ${target} BULKHEAD_IMAGE)
-		if(type STREQUAL "STATIC_LIBRARY" OR image)
+		get_target_property(sized ${target} BULKHEAD_SIZED)
+		if(type STREQUAL "STATIC_LIBRARY" OR sized)
 			list(APPEND found ${target})
 		endif()
 	endforeach()

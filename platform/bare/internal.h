@@ -50,6 +50,13 @@ inline std::uint64_t ticks_to_us(std::uint64_t ticks, std::uint64_t hz)
 	return ticks / hz * US + ticks % hz * US / hz;
 }
 
+// The first tick at or after that time.
+inline std::uint64_t us_to_ticks(std::uint64_t time_us, std::uint64_t hz)
+{
+	constexpr std::uint64_t US = 1'000'000;
+	return time_us / US * hz + (time_us % US * hz + US - 1) / US;
+}
+
 struct Exception
 {
 	std::string_view name;

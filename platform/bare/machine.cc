@@ -22,8 +22,8 @@ void report(Exception const &exception)
 	auto const fault = exception.fault_address;
 	bool const overflow = fault >= address(bare_guard_start) && fault < address(bare_stack_start);
 	print("\nbare: exception: ", exception.name, overflow ? " (stack overflow)" : "", " at ",
-		Hex{exception.instruction}, " address ", Hex{fault}, " stack ", Hex{exception.stack},
-		" syndrome ", Hex{exception.syndrome}, "\n");
+		Hex(exception.instruction), " address ", Hex(fault), " stack ", Hex(exception.stack),
+		" syndrome ", Hex(exception.syndrome), "\n");
 	exit(EXIT_EXCEPTION);
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// What the machine under a bare-metal image can do besides computing: end, and idle.
-// An image is one thread that polls: interrupts stay masked from the first instruction on.
+// What the machine under a bare-metal image can do besides computing: end, and wait politely.
+// An image is one thread that polls: no interrupt ever runs code of the program. To wait for a time
+// with the processor stopped, see idle_until_us() in clock.h.
 
 namespace bulkhead::bare {
 

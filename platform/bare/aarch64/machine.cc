@@ -1,13 +1,12 @@
 #include "platform/bare/machine.h"
 
 #include "platform/bare/aarch64/setup.h"
-#include "platform/bare/clock.h"
 #include "platform/bare/internal.h"
 
 #include <cstdint>
 
-// The devices of QEMU's `virt` machine that every image uses: the PL011 UART, the generic timer,
-// and the two ways out, semihosting and PSCI.
+// The devices of QEMU's `virt` machine that every image uses: the PL011 UART and the two ways out,
+// semihosting and PSCI.
 
 namespace bulkhead::bare {
 
@@ -34,6 +33,7 @@ void machine_setup()
 	uart(UART_FRACTION_DIVISOR) = 1;
 	uart(UART_LINE) = 0x70; // 8 bits, FIFOs on
 	uart(UART_CONTROL) = 0x301; // receiver, transmitter, on
+	clock_setup();
 }
 
 void send(char byte)
@@ -41,14 +41,6 @@ void send(char byte)
 	constexpr std::uint32_t TRANSMIT_FULL = 0x20;
 	while ((uart(UART_FLAGS) & TRANSMIT_FULL) != 0) relax();
 	uart(UART_DATA) = static_cast<unsigned char>(byte);
-}
-
-std::uint64_t monotonic_us()
-{
-	std::uint64_t ticks, hz;
-	asm volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(ticks) : : "memory");
-	asm volatile("mrs %0, cntfrq_el0" : "=r"(hz));
-	return ticks_to_us(ticks, hz);
 }
 
 void relax() { asm volatile("yield" : : : "memory"); }

@@ -4,6 +4,8 @@
 
 namespace bulkhead::bare {
 
+void clock_setup();
+
 // Set once power_off() has begun.
 extern bool powering_off;
 

@@ -50,7 +50,7 @@ int bare_main()
 	run.test("registers read the same at every width", widths_agree);
 	run.test("a write reaches the TPM, or nothing", writes_reach);
 	print("TPM vendor: ", absent() ? "none" : "");
-	if (!absent()) print(Hex{mmio<std::uint16_t>(TPM_DID_VID), 4});
+	if (!absent()) print(bulkhead::Hex(mmio<std::uint16_t>(TPM_DID_VID), 4));
 	print("\n");
 	return run.result();
 }

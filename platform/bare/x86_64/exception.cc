@@ -21,6 +21,7 @@ struct Exception_frame
 };
 
 extern char const bare_exception_stubs[];
+extern char const bare_interrupt_stub[];
 extern std::uint64_t bare_gdt[5];
 
 [[noreturn]] void bare_exception(Exception_frame const &frame);
@@ -29,7 +30,8 @@ extern std::uint64_t bare_gdt[5];
 namespace bulkhead::bare {
 namespace {
 
-constexpr std::size_t VECTORS = 32;
+constexpr std::size_t EXCEPTIONS = INTERRUPT_VECTOR;
+constexpr std::size_t VECTORS = EXCEPTIONS + 16;
 constexpr std::size_t STUB_SIZE = 16;
 constexpr std::uint16_t CODE_SELECTOR = 0x08;
 constexpr std::uint16_t TSS_SELECTOR = 0x18;
@@ -110,8 +112,10 @@ void exceptions_setup()
 	bare_gdt[TSS_ENTRY + 1] = base >> 32;
 	asm volatile("ltr %0" : : "r"(TSS_SELECTOR) : "memory");
 
-	for (std::size_t vector = 0; vector < VECTORS; vector++)
+	for (std::size_t vector = 0; vector < EXCEPTIONS; vector++)
 		gates[vector] = interrupt_gate(address(bare_exception_stubs) + vector * STUB_SIZE);
+	for (std::size_t vector = EXCEPTIONS; vector < VECTORS; vector++)
+		gates[vector] = interrupt_gate(address(bare_interrupt_stub));
 	Table_pointer const pointer{sizeof(gates) - 1, address(gates)};
 	asm volatile("lidt %0" : : "m"(pointer) : "memory");
 }

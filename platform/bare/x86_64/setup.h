@@ -6,6 +6,9 @@
 
 namespace bulkhead::bare {
 
+// Where the interrupt controllers' 16 vectors begin: behind the exceptions.
+inline constexpr std::uint8_t INTERRUPT_VECTOR = 32;
+
 void map_memory();
 void exceptions_setup();
 void console_setup();

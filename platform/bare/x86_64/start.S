@@ -88,6 +88,15 @@ exception_entry:
 	call bare_exception
 	ud2
 
+	// The timer's interrupt, which only ends a `hlt`: it is acknowledged, nothing else.
+	.globl bare_interrupt_stub
+bare_interrupt_stub:
+	pushq %rax
+	movb $0x20, %al
+	outb %al, $0x20
+	popq %rax
+	iretq
+
 	.section .data.gdt, "aw"
 	.balign 16
 	.globl bare_gdt

@@ -1,0 +1,5 @@
+// Needs a C library.
+
+extern "C" int getpid();
+
+int bare_main() { return getpid(); }

@@ -1,0 +1,340 @@
+#include "platform/sim/tpm_registers.h"
+
+namespace bulkhead::sim {
+
+using namespace ptp;
+
+static constexpr uint32_t TPM_RC_COMMAND_SIZE = 0x142;
+static constexpr uint32_t NOTHING = ~0u;
+
+void Tpm_registers::_raise(uint8_t interrupt)
+{
+	if (!(_int_enable & INT_globalIntEnable) || !(_int_enable & interrupt)) return;
+	bool const asserted = _int_status != 0;
+	_int_status |= interrupt;
+	if (!asserted && _interrupt) _interrupt->asserted();
+}
+
+void Tpm_registers::_enter(State state)
+{
+	_state = state;
+	_polls_to_valid = chip.valid_polls;
+	_valid = _polls_to_valid == 0;
+	if (_valid) _raise(INT_stsValid);
+}
+
+void Tpm_registers::_become_ready()
+{
+	_ready_wanted = false;
+	_size = _at = 0;
+	_enter(State::READY);
+	_raise(INT_commandReady);
+}
+
+void Tpm_registers::_want_ready()
+{
+	_ready_wanted = true;
+	_polls_to_ready = chip.ready_polls;
+	if (!_busy && _polls_to_ready == 0) _become_ready();
+}
+
+/* Whatever goes on with the command or response comes to its end. */
+void Tpm_registers::_abort()
+{
+	_ready_wanted = false;
+	_answered = false;
+	_size = _at = 0;
+	_enter(State::IDLE);
+	if (!_busy || _aborted) return;
+	_aborted = true;
+	_backend.cancel();
+}
+
+void Tpm_registers::_complete()
+{
+	_answered = false;
+	_at = 0;
+	_enter(State::COMPLETION);
+	_raise(INT_dataAvail);
+}
+
+void Tpm_registers::response(Bytes response)
+{
+	BULKHEAD_ASSERT(_busy);
+	_busy = false;
+	if (_aborted) {
+		_aborted = false;
+		if (_ready_wanted && _polls_to_ready == 0) _become_ready();
+		return;
+	}
+	_size = copy_bytes(_message, response);
+	_answered = true;
+	_polls_to_complete = chip.execution_polls;
+	if (_polls_to_complete == 0) _complete();
+}
+
+/* The chip itself answers a command that it doesn't let through. */
+void Tpm_registers::_answer(uint32_t response_code)
+{
+	Byte_writer writer{_message};
+	writer.u16_be(0x8001); // TPM_ST_NO_SESSIONS
+	writer.u32_be(HEADER_SIZE);
+	writer.u32_be(response_code);
+	_busy = true;
+	response(Bytes{_message}.first(writer.size()));
+}
+
+void Tpm_registers::_go()
+{
+	if (_state != State::RECEPTION || _expect()) return;
+	_enter(State::EXECUTION);
+	if (_refused) return _answer(TPM_RC_COMMAND_SIZE);
+	_busy = true;
+	_backend.submit(*this, _active, Bytes{_message}.first(_size));
+}
+
+/* Software looks at the status: time goes on. */
+void Tpm_registers::_advance()
+{
+	if (_busy) _backend.poll();
+	if (_answered && _polls_to_complete-- == 0) _complete();
+	if (_ready_wanted && !_busy && _polls_to_ready-- == 0) _become_ready();
+	if (!_valid && _polls_to_valid-- == 0) {
+		_valid = true;
+		_raise(INT_stsValid);
+	}
+}
+
+void Tpm_registers::_activate(uint8_t locality)
+{
+	_active = locality;
+	_requested &= static_cast<uint8_t>(~(1u << locality));
+}
+
+/* The active locality has left: its command ends, and the highest that waits is next (PTP 6.2). */
+void Tpm_registers::_leave()
+{
+	_abort();
+	_active = NOBODY;
+	if (!_requested) return;
+	_activate(static_cast<uint8_t>(std::bit_width(_requested) - 1));
+	_raise(INT_localityChange);
+}
+
+uint8_t Tpm_registers::_access(uint8_t locality)
+{
+	if (_active == NOBODY && _requested && _polls_to_grant-- == 0)
+		_activate(static_cast<uint8_t>(std::bit_width(_requested) - 1));
+	uint8_t const mine = static_cast<uint8_t>(1u << locality);
+	uint8_t value = ACCESS_tpmRegValidSts;
+	if (_active == locality) value |= ACCESS_activeLocality;
+	if (_seized & mine) value |= ACCESS_beenSeized;
+	if (_requested & ~mine) value |= ACCESS_pendingRequest;
+	if (_requested & mine) value |= ACCESS_requestUse;
+	if (!_established) value |= ACCESS_tpmEstablishment;
+	return value;
+}
+
+void Tpm_registers::_write_access(uint8_t locality, uint8_t value)
+{
+	uint8_t const mine = static_cast<uint8_t>(1u << locality);
+	// Only one request in a write has a defined meaning; others are ignored.
+	switch (value) {
+	case ACCESS_requestUse:
+		if (_active == locality) return;
+		_requested |= mine;
+		_polls_to_grant = chip.grant_polls;
+		if (_active == NOBODY && _polls_to_grant == 0) _activate(locality);
+		return;
+	case ACCESS_activeLocality:
+		_requested &= static_cast<uint8_t>(~mine);
+		if (_active == locality) _leave();
+		return;
+	case ACCESS_beenSeized: _seized &= static_cast<uint8_t>(~mine); return;
+	case ACCESS_Seize:
+		if (_active != NOBODY && _active >= locality) return;
+		if (_active != NOBODY) {
+			_seized |= static_cast<uint8_t>(1u << _active);
+			_abort();
+		}
+		_activate(locality);
+		_raise(INT_localityChange);
+		return;
+	default: return;
+	}
+}
+
+uint32_t Tpm_registers::_burst_count() const
+{
+	switch (_state) {
+	case State::READY: return chip.burst_count;
+	case State::RECEPTION: return _expect() ? chip.burst_count : 0;
+	case State::COMPLETION:
+		if (!_available()) return 0;
+		if (chip.burst_count_static) return chip.burst_count;
+		return static_cast<uint32_t>(std::min<size_t>(chip.burst_count, _size - _at));
+	default: return 0;
+	}
+}
+
+uint32_t Tpm_registers::_status(uint8_t locality)
+{
+	if (locality != _active) return NOTHING;
+	_advance();
+	if (_dead) return NOTHING;
+	uint32_t value = STS_tpmFamily_2_0 | _burst_count() << STS_burstCount_shift | STS_selfTestDone;
+	if (_state == State::READY) value |= STS_commandReady;
+	if (_available()) value |= STS_dataAvail;
+	if (_expect()) value |= STS_Expect;
+	// Before stsValid is set, these two say nothing: software that believes them is to notice.
+	return _valid ? value | STS_stsValid : value ^ (STS_dataAvail | STS_Expect);
+}
+
+void Tpm_registers::_write_status(uint8_t value)
+{
+	switch (value & (STS_commandReady | STS_tpmGo | STS_responseRetry)) {
+	case STS_commandReady:
+		switch (_state) {
+		case State::IDLE: _want_ready(); return;
+		case State::READY: return;
+		default:
+			_abort();
+			if (chip.ready_from_completion) _want_ready();
+			return;
+		}
+	case STS_tpmGo: return _go();
+	case STS_responseRetry:
+		if (_state != State::COMPLETION) return;
+		_at = 0;
+		_enter(State::COMPLETION);
+		return;
+	default: return;
+	}
+}
+
+void Tpm_registers::_write_status_high(uint8_t locality, uint8_t value)
+{
+	if (value & (STS_commandCancel >> 24) && _state == State::EXECUTION && _busy)
+		_backend.cancel();
+	if (value & (STS_resetEstablishmentBit >> 24) && locality >= 3) _established = false;
+}
+
+uint32_t Tpm_registers::_value(uint8_t locality, uint16_t offset)
+{
+	switch (offset) {
+	case TPM_STS: return _status(locality);
+	case TPM_ACCESS: return 0xffffff00 | _access(locality);
+	case TPM_INT_ENABLE: return _int_enable;
+	case TPM_INT_VECTOR: return 0xffffff00; // SPI has no serialised interrupts
+	case TPM_INT_STATUS: return _int_status;
+	case TPM_INTF_CAPABILITY:
+		// InterfaceVersion 3: FIFO of the PTP for TPM 2.0; DataTransferSizeSupport 3: 64 bytes
+		return 3u << 28 | 3u << 9 | (chip.burst_count_static ? 1u << 8 : 0) | INT_commandReady |
+			1u << 4 | INT_localityChange | INT_stsValid | INT_dataAvail;
+	case TPM_INTERFACE_ID:
+		// CapFIFO, CapDataXferSizeSupport 3: 64 bytes, CapLocality: five; FIFO is selected
+		return 1u << 13 | 3u << 11 | 1u << 8;
+	case TPM_DID_VID: return uint32_t{chip.device} << 16 | chip.vendor;
+	case TPM_RID: return 0xffffff00 | chip.revision;
+	default: return NOTHING;
+	}
+}
+
+void Tpm_registers::_write_byte(uint8_t locality, uint16_t offset, uint8_t value)
+{
+	if (offset == TPM_ACCESS) return _write_access(locality, value);
+	if (locality != _active) return;
+	constexpr uint8_t INTERRUPTS =
+		INT_commandReady | INT_localityChange | INT_stsValid | INT_dataAvail;
+	switch (offset) {
+	case TPM_STS: return _write_status(value);
+	case TPM_STS + 3: return _write_status_high(locality, value);
+	case TPM_INT_ENABLE:
+		_int_enable = (_int_enable & ~0xffu) | (value & INTERRUPTS) | INT_lowLevel;
+		return;
+	case TPM_INT_ENABLE + 3:
+		_int_enable = (_int_enable & 0xffu) | (value & 0x80u) << 24;
+		return;
+	case TPM_INT_STATUS: _int_status &= static_cast<uint8_t>(~value); return;
+	default: return;
+	}
+}
+
+/* The header's size field is there: the chip knows how much to expect. */
+void Tpm_registers::_announce()
+{
+	_size = load_be<uint32_t>(Bytes{_message}.subspan<2, 4>());
+	_refused = _size < HEADER_SIZE || _size > MESSAGE_MAX;
+	if (_refused) _size = _at;
+}
+
+void Tpm_registers::_write_fifo(uint8_t locality, Bytes from)
+{
+	constexpr size_t SIZE_KNOWN = 6;
+	if (locality != _active || from.empty()) return;
+	if (_state == State::READY) {
+		_enter(State::RECEPTION);
+		_refused = false;
+		_size = SIZE_KNOWN;
+		_at = 0;
+	}
+	if (_state != State::RECEPTION) return;
+	while (!from.empty() && _at < _size) {
+		size_t const n = copy_bytes(Mutable_bytes{_message}.subspan(_at, _size - _at), from);
+		from = from.subspan(n);
+		_at += n;
+		if (_at == SIZE_KNOWN) _announce();
+	}
+	if (!_expect()) _enter(State::RECEPTION);
+}
+
+void Tpm_registers::_read_fifo(uint8_t locality, Mutable_bytes to)
+{
+	size_t n = 0;
+	if (locality == _active && _available()) {
+		n = copy_bytes(to, Bytes{_message}.subspan(_at, _size - _at));
+		_at += n;
+		if (!_available()) _enter(State::COMPLETION);
+	}
+	fill_bytes(to.subspan(n), 0xff);
+}
+
+void Tpm_registers::read(uint16_t address, Mutable_bytes to)
+{
+	uint8_t const locality = address >> 12;
+	uint16_t offset = address & 0xfff;
+	if (locality >= LOCALITIES || _dead) return fill_bytes(to, 0xff);
+	if (_fifo(offset)) return _read_fifo(locality, to);
+	uint32_t value = 0;
+	for (size_t i = 0; i < to.size(); ++i, ++offset) {
+		if (i == 0 || offset % 4 == 0) {
+			bool const past = offset > 0xfff || _fifo(offset);
+			value = past ? NOTHING : _value(locality, offset & ~3u) >> (8 * (offset % 4));
+		}
+		to[i] = static_cast<uint8_t>(value);
+		value >>= 8;
+	}
+}
+
+void Tpm_registers::write(uint16_t address, Bytes from)
+{
+	uint8_t const locality = address >> 12;
+	uint16_t const offset = address & 0xfff;
+	if (locality >= LOCALITIES || _dead) return;
+	if (_fifo(offset)) return _write_fifo(locality, from);
+	size_t const n = std::min<size_t>(from.size(), 4 - offset % 4);
+	for (size_t i = 0; i < n; ++i)
+		_write_byte(locality, static_cast<uint16_t>(offset + i), from[i]);
+}
+
+void Tpm_registers::reset()
+{
+	_abort();
+	_active = NOBODY;
+	_requested = _seized = 0;
+	_established = false;
+	_int_enable = INT_lowLevel;
+	_int_status = 0;
+}
+
+} // namespace bulkhead::sim
