@@ -102,6 +102,8 @@ struct Control
 	Mutable_bytes out = {};
 };
 
+class Static_directory;
+
 /* An open file or directory with its opener's state. The last reference closes it. */
 class File : public Counted
 {
@@ -155,6 +157,15 @@ protected:
 
 public:
 	virtual Type type() const = 0;
+
+	/*
+	 * Names the plugin's instance that the node belongs to. Only nodes of the same instance may be
+	 * handed to `link` and `rename`; everything else is CROSS_DEVICE.
+	 */
+	virtual void const *instance() const { return this; }
+
+	/* The node as a directory that other nodes are attached to, null if it is something else. */
+	virtual Static_directory *static_directory() { return nullptr; }
 
 	virtual Task<Stat> stat(Job &) = 0;
 	virtual Task<void> change(Job &, Changes const &) { return Error::READ_ONLY; }
