@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 
+#include <concepts>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -44,6 +45,12 @@ class [[nodiscard]] Attempt
 {
 private:
 	static_assert(!std::is_same_v<T, E>, "value and error must be told apart by type");
+	static_assert(std::is_trivially_copyable_v<E>, "an error is an enumerator or a few of them");
+
+	static constexpr bool _copied_bitwise =
+		std::is_trivially_copyable_v<T> && std::is_copy_assignable_v<T>;
+	static constexpr bool _moved_bitwise =
+		std::is_trivially_copyable_v<T> && std::is_move_assignable_v<T>;
 
 	union
 	{
@@ -104,14 +111,24 @@ public:
 	}
 
 	constexpr Attempt &operator=(Attempt const &)
-		requires std::is_trivially_copyable_v<T>
+		requires _copied_bitwise
 	= default;
+	constexpr Attempt &operator=(Attempt const &other)
+		requires(!_copied_bitwise && std::is_copy_constructible_v<T>)
+	{
+		if (this != &other) {
+			_destroy();
+			_ok = other._ok;
+			_construct(other);
+		}
+		return *this;
+	}
 
 	constexpr Attempt &operator=(Attempt &&)
-		requires std::is_trivially_copyable_v<T>
+		requires _moved_bitwise
 	= default;
 	constexpr Attempt &operator=(Attempt &&other)
-		requires(!std::is_trivially_copyable_v<T>)
+		requires(!_moved_bitwise)
 	{
 		if (this != &other) {
 			_destroy();
@@ -207,6 +224,7 @@ public:
 	using Value = T &;
 
 	constexpr Attempt(T &value) : _value(&value) {}
+	constexpr Attempt(T const &&) = delete; // the object would be gone before its reference
 	constexpr Attempt(E error) : _error(error) {}
 
 	template <Converts_to<E> F>
@@ -256,15 +274,21 @@ constexpr void uncarry(Ok) {}
 #define BULKHEAD_CAT_(a, b) a##b
 #define BULKHEAD_CAT(a, b) BULKHEAD_CAT_(a, b)
 
-/* In a plain function: the value of an attempt, or return its error. Not for operands that await.
- */
-#define TRY(expression) \
+#define BULKHEAD_TRY_(name, ...) \
 	(::bulkhead::uncarry(({ \
-		auto bulkhead_try = (expression); \
-		if (!bulkhead_try.ok()) [[unlikely]] \
-			return ::bulkhead::Failure{bulkhead_try.error()}; \
-		::bulkhead::carry(std::move(bulkhead_try)); \
+		auto name = (__VA_ARGS__); \
+		if (!name.ok()) [[unlikely]] \
+			return ::bulkhead::Failure{name.error()}; \
+		::bulkhead::carry(std::move(name)); \
 	})))
+
+/*
+ * In a plain function: the value of an attempt, or return its error. Not for operands that await.
+ *
+ * Not in the braces that initialise an aggregate or array of objects with destructors either: g++
+ * 12 forgets those that are made already. Arguments of functions and constructors are fine.
+ */
+#define TRY(...) BULKHEAD_TRY_(BULKHEAD_CAT(bulkhead_try_, __COUNTER__), __VA_ARGS__)
 
 #define BULKHEAD_CO_TRY_ASSIGN_(name, declaration, ...) \
 	auto name = (__VA_ARGS__); \
@@ -272,14 +296,14 @@ constexpr void uncarry(Ok) {}
 		co_return ::bulkhead::Failure{name.error()}; \
 	declaration = std::move(name).value()
 
-#define BULKHEAD_CO_TRY_(name, ...) \
-	auto name = (__VA_ARGS__); \
-	if (!name.ok()) [[unlikely]] \
-		co_return ::bulkhead::Failure { name.error() }
-
 /* In a coroutine, as a statement: `CO_TRY_ASSIGN(uint8_t const status, co_await read(job));` */
 #define CO_TRY_ASSIGN(declaration, ...) \
 	BULKHEAD_CO_TRY_ASSIGN_(BULKHEAD_CAT(bulkhead_try_, __COUNTER__), declaration, __VA_ARGS__)
 
-/* In a coroutine, as a statement, for an attempt whose value isn't wanted. */
-#define CO_TRY(...) BULKHEAD_CO_TRY_(BULKHEAD_CAT(bulkhead_try_, __COUNTER__), __VA_ARGS__)
+/* In a coroutine, as one statement, for an attempt whose value isn't wanted. */
+#define CO_TRY(...) \
+	do { \
+		auto bulkhead_try = (__VA_ARGS__); \
+		if (!bulkhead_try.ok()) [[unlikely]] \
+			co_return ::bulkhead::Failure{bulkhead_try.error()}; \
+	} while (false)

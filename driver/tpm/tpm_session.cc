@@ -1,0 +1,165 @@
+#include "driver/tpm/tpm_session.h"
+
+#include "driver/tpm/tpm_device.h"
+
+namespace bulkhead::tpm {
+
+Tpm_session::Tpm_session(Executor &executor, Interface &interface, Arbiter &arbiter)
+	: _interface(interface), _client(arbiter), _job(executor)
+{}
+
+/* Readers and pollers learn of every change. */
+void Tpm_session::_become(State state)
+{
+	_state = state;
+	if (state != State::EXECUTING) _settled.raise_all();
+	_watchers.notify();
+}
+
+Root Tpm_session::_run(Job &job, size_t command_size)
+{
+	Attempt<size_t, Error> const size =
+		co_await _interface.execute(job, std::span(_buffer).first(command_size), _buffer);
+	_error = size.ok() ? Error{} : size.error();
+	_size = size.ok() ? size.value() : 0;
+	_read = 0;
+}
+
+/* The command has ended; its coroutine can go, and the session can take the next one. */
+void Tpm_session::completed()
+{
+	_root = Root();
+	_job.reset();
+	if (std::exchange(_abandoned, false)) {
+		fill_bytes(_buffer, 0);
+		_become(State::IDLE);
+	} else
+		_become(_size ? State::RESPONSE : State::FAILED);
+}
+
+Attempt<void> Tpm_session::_begin(Bytes command)
+{
+	if (command.size() > MESSAGE_MAX_BYTES) return bulkhead::Error::TOO_LONG;
+	if (command.size() < HEADER_BYTES) return bulkhead::Error::INVALID;
+	size_t const size = load_be<uint32_t>(command.subspan<2, 4>());
+	if (size < HEADER_BYTES || size > command.size()) return bulkhead::Error::INVALID;
+	if (_state != State::IDLE) return bulkhead::Error::BUSY;
+
+	// As on Linux, what is written behind the end of the command is ignored.
+	copy_bytes(_buffer, command.first(size));
+	_root = _run(_job, size);
+	TRY(_root.start(_job, this));
+	_become(State::EXECUTING);
+	return Ok{};
+}
+
+/* What was read is wiped, and when all was read, a new command is welcome. */
+size_t Tpm_session::_take(Mutable_bytes to)
+{
+	Mutable_bytes const rest = std::span(_buffer).subspan(_read, _size - _read);
+	size_t const n = copy_bytes(to, rest);
+	fill_bytes(rest.first(n), 0);
+	_read += n;
+	if (_read == _size) _become(State::IDLE);
+	return n;
+}
+
+Task<void> Tpm_session::_await_settled(Job &job)
+{
+	while (_state == State::EXECUTING) CO_TRY(co_await _settled.wait(job));
+	co_return Ok{};
+}
+
+/* Cancels the command and waits until the TPM has let go of it. */
+Task<void> Tpm_session::_give_up(Job &job)
+{
+	if (_state == State::EXECUTING) {
+		_abandoned = true;
+		_job.cancel();
+		Job::Shield shield{job, NEVER_US}; // the driver's own time-outs bound this
+		CO_TRY(co_await _await_settled(job));
+	}
+	co_return Ok{};
+}
+
+/* The error of a command is told once. */
+Attempt<size_t> Tpm_session::_outcome(Mutable_bytes to)
+{
+	if (_state == State::FAILED) {
+		_become(State::IDLE);
+		return Failure{_error};
+	}
+	if (_state == State::IDLE) return size_t(0);
+	return _take(to);
+}
+
+Task<size_t> Tpm_session::_write_and_wait(Job &job, size_t size)
+{
+	Attempt<void> const settled = co_await _await_settled(job);
+	if (!settled.ok()) {
+		(void)co_await _give_up(job);
+		co_return settled.error();
+	}
+	if (_state == State::FAILED) co_return _outcome({});
+	co_return size;
+}
+
+Task<size_t> Tpm_session::write(Job &job, Bytes from, Io io)
+{
+	Attempt<void> const begun = _begin(from);
+	if (!begun.ok()) return begun.error();
+	if (io.nonblocking) return from.size();
+	return _write_and_wait(job, from.size());
+}
+
+Task<size_t> Tpm_session::_read_later(Job &job, Mutable_bytes to)
+{
+	CO_TRY(co_await _await_settled(job));
+	co_return _outcome(to);
+}
+
+Task<size_t> Tpm_session::read(Job &job, Mutable_bytes to, Io io)
+{
+	if (_state != State::EXECUTING) return _outcome(to);
+	if (io.nonblocking) return bulkhead::Error::WOULD_BLOCK;
+	return _read_later(job, to);
+}
+
+Task<size_t> Tpm_session::transact(Job &job, Bytes out, Mutable_bytes in)
+{
+	CO_TRY(_begin(out));
+	CO_TRY(co_await _write_and_wait(job, out.size()));
+	if (_size > in.size()) {
+		_become(State::IDLE);
+		co_return bulkhead::Error::TOO_LONG;
+	}
+	co_return _take(in);
+}
+
+Task<void> Tpm_session::act(Job &, Action action)
+{
+	if (action != Action::CANCEL) return bulkhead::Error::NOT_SUPPORTED;
+	// A command that still waits for its turn has nothing to cancel at the TPM: it ends as it is.
+	if (_state == State::EXECUTING && !_interface.cancel(_job)) _job.cancel();
+	return Ok{};
+}
+
+Readiness Tpm_session::readiness() const
+{
+	return {.readable = _state == State::RESPONSE || _state == State::FAILED,
+		.writable = _state == State::IDLE};
+}
+
+Task<void> Tpm_session::close(Job &job)
+{
+	CO_TRY(co_await _give_up(job));
+	Job::Shield shield{job, NEVER_US};
+	Attempt<void, Error> const forgotten = co_await _interface.forget(job);
+	fill_bytes(_buffer, 0);
+	_state = State::IDLE;
+	_device->_closed(*this);
+	if (!forgotten.ok()) co_return Failure{forgotten.error()};
+	co_return Ok{};
+}
+
+} // namespace bulkhead::tpm

@@ -1,0 +1,85 @@
+#pragma once
+
+// One opener's view of a TPM as a character device, with the semantics of Linux' /dev/tpm0: a write
+// is one command, reads give its response, in pieces if need be; a read without a pending response
+// gives 0. Offsets are ignored, so that the file works over 9P and virtiofs, too.
+
+#include "driver/arbiter.h"
+#include "driver/char_device.h"
+#include "driver/tpm/interface.h"
+#include "driver/tpm/registers.h"
+
+namespace bulkhead::tpm {
+
+class Tpm_device;
+
+/*
+ * The command runs on a job of the session's own, so that a writer needn't wait for it
+ * (O_NONBLOCK), and so that it ends in order if the writer goes away.
+ */
+class Tpm_session final : public Char_session, public Link<Tpm_session>, private Completion
+{
+private:
+	friend class Tpm_device;
+
+	static constexpr size_t ARENA_BYTES = 6144;
+
+	enum class State : uint8_t {
+		IDLE, // takes a command
+		EXECUTING,
+		RESPONSE, // a response, or the rest of one, is there to be read
+		FAILED, // the error is there to be read
+	};
+
+	Interface &_interface;
+	Arbiter::Client _client;
+	Tpm_device *_device = nullptr; // while it is open
+	Job_with_arena<ARENA_BYTES> _job;
+	Root _root{};
+	State _state = State::IDLE;
+	bool _abandoned = false; // nobody wants the response of the command that runs
+	Error _error{};
+	size_t _size = 0; // of the response
+	size_t _read = 0; // bytes of it that were read
+	Event _settled{}; // no longer EXECUTING
+	Watchers _watchers{};
+	uint8_t _buffer[MESSAGE_MAX_BYTES]{}; // the command, then its response
+
+	Root _run(Job &, size_t command_size);
+	void completed() override;
+
+	Attempt<void> _begin(Bytes command);
+	void _become(State);
+	size_t _take(Mutable_bytes to);
+	Task<void> _await_settled(Job &);
+	Task<size_t> _write_and_wait(Job &, size_t size);
+	Task<size_t> _read_later(Job &, Mutable_bytes to);
+	Task<void> _give_up(Job &);
+	Attempt<size_t> _outcome(Mutable_bytes to);
+
+public:
+	/* The interface and the arbiter (that of the device which the session is for) outlive it. */
+	Tpm_session(Executor &executor, Interface &interface, Arbiter &arbiter);
+
+	/* Errors: WOULD_BLOCK (the command is executed still), those of the command, once. */
+	Task<size_t> read(Job &job, Mutable_bytes to, Io io) override;
+
+	/*
+	 * Waits until the command has been executed, or only hands it over (nonblocking). Errors:
+	 * INVALID (not a command: below 10 bytes, or its header's size is larger), TOO_LONG (above 4096
+	 * bytes), BUSY (a command is executed or its response was not read), those of the command. A
+	 * writer that is cancelled cancels its command.
+	 */
+	Task<size_t> write(Job &job, Bytes from, Io io) override;
+
+	Task<size_t> transact(Job &job, Bytes out, Mutable_bytes in) override;
+
+	/* CANCEL: the command in this session ends with TPM_RC_CANCELED. */
+	Task<void> act(Job &job, Action action) override;
+
+	Readiness readiness() const override;
+	void watch(Watcher &watcher) override { _watchers.add(watcher); }
+	Task<void> close(Job &job) override;
+};
+
+} // namespace bulkhead::tpm
