@@ -55,7 +55,7 @@ void Tpm_registers::_complete()
 	_answered = false;
 	_at = 0;
 	_enter(State::COMPLETION);
-	_raise(INT_dataAvail);
+	if (_available()) _raise(INT_dataAvail);
 }
 
 void Tpm_registers::response(Bytes response)
@@ -214,8 +214,7 @@ void Tpm_registers::_write_status(uint8_t value)
 
 void Tpm_registers::_write_status_high(uint8_t locality, uint8_t value)
 {
-	if (value & (STS_commandCancel >> 24) && _state == State::EXECUTION && _busy)
-		_backend.cancel();
+	if (value & (STS_commandCancel >> 24) && _state == State::EXECUTION && _busy) _backend.cancel();
 	if (value & (STS_resetEstablishmentBit >> 24) && locality >= 3) _established = false;
 }
 
@@ -252,9 +251,7 @@ void Tpm_registers::_write_byte(uint8_t locality, uint16_t offset, uint8_t value
 	case TPM_INT_ENABLE:
 		_int_enable = (_int_enable & ~0xffu) | (value & INTERRUPTS) | INT_lowLevel;
 		return;
-	case TPM_INT_ENABLE + 3:
-		_int_enable = (_int_enable & 0xffu) | (value & 0x80u) << 24;
-		return;
+	case TPM_INT_ENABLE + 3: _int_enable = (_int_enable & 0xffu) | (value & 0x80u) << 24; return;
 	case TPM_INT_STATUS: _int_status &= static_cast<uint8_t>(~value); return;
 	default: return;
 	}
@@ -278,7 +275,7 @@ void Tpm_registers::_write_fifo(uint8_t locality, Bytes from)
 		_size = SIZE_KNOWN;
 		_at = 0;
 	}
-	if (_state != State::RECEPTION) return;
+	if (!_expect()) return;
 	while (!from.empty() && _at < _size) {
 		size_t const n = copy_bytes(Mutable_bytes{_message}.subspan(_at, _size - _at), from);
 		from = from.subspan(n);

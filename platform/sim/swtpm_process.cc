@@ -1,0 +1,178 @@
+#include "platform/sim/swtpm_process.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+namespace bulkhead::sim {
+
+using Result = Attempt<void, Swtpm_error>;
+
+Swtpm_error Swtpm_process::_fail(Swtpm_error error, std::string_view what, int number)
+{
+	_message = std::string("swtpm: ").append(what);
+	if (number) _message.append(": ").append(strerror(number));
+	return error;
+}
+
+static std::string temporary_directory()
+{
+	char const *const chosen = getenv("TMPDIR");
+	std::string path = chosen && *chosen ? chosen : "/tmp";
+	// A socket's path has at most 107 bytes.
+	constexpr size_t PATH_MAX_LENGTH = 80;
+	if (path.size() > PATH_MAX_LENGTH) path = "/tmp";
+	path += "/bulkhead-swtpm-XXXXXX";
+	return mkdtemp(path.data()) ? path : std::string();
+}
+
+/* The child: becomes swtpm, or says through the pipe why it can't. */
+[[noreturn]] static void become(char *const *arguments, char const *log, int pipe, pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	// The parent may have ended before the line above.
+	if (getppid() != parent) _exit(1);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, nullptr);
+	int const null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int const output = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	dup2(null, STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	dup2(output, STDERR_FILENO);
+	execvp(arguments[0], arguments);
+	int const number = errno;
+	(void)!write(pipe, &number, sizeof(number));
+	_exit(127);
+}
+
+Result Swtpm_process::_spawn(Options const &options)
+{
+	std::string const &state = options.state.empty() ? _directory : options.state;
+	std::vector<std::string> words = {options.program, "socket", "--tpm2", "--tpmstate",
+		"dir=" + state, "--server", "type=unixio,path=" + data_socket(), "--ctrl",
+		"type=unixio,path=" + control_socket(), "--flags",
+		options.startup ? "startup-clear" : "not-need-init"};
+	std::vector<char *> arguments;
+	for (std::string &word : words) arguments.push_back(word.data());
+	arguments.push_back(nullptr);
+	std::string const log = _directory + "/log";
+	int pipe[2];
+	if (pipe2(pipe, O_CLOEXEC) != 0) return _fail(Swtpm_error::SYSTEM, "pipe", errno);
+	pid_t const parent = getpid();
+	_pid = fork();
+	if (_pid == 0) become(arguments.data(), log.c_str(), pipe[1], parent);
+	int number = _pid < 0 ? errno : 0;
+	close(pipe[1]);
+	ssize_t n = 0;
+	if (_pid > 0) do
+			n = read(pipe[0], &number, sizeof(number));
+		while (n < 0 && errno == EINTR);
+	close(pipe[0]);
+	if (_pid < 0) return _fail(Swtpm_error::SYSTEM, "fork", number);
+	if (n <= 0) return Ok{};
+	waitpid(_pid, nullptr, 0);
+	_pid = -1;
+	if (number == ENOENT)
+		return _fail(Swtpm_error::NOT_INSTALLED,
+			"there is no program '" + options.program + "': apt-get install swtpm");
+	return _fail(Swtpm_error::NOT_STARTED, options.program, number);
+}
+
+std::string Swtpm_process::_log() const
+{
+	std::ifstream file(_directory + "/log");
+	std::string line, last;
+	while (std::getline(file, line))
+		if (!line.empty()) last = line;
+	return last;
+}
+
+static bool accepts(std::string const &path)
+{
+	sockaddr_un address{};
+	address.sun_family = AF_UNIX;
+	if (path.size() >= sizeof(address.sun_path)) return false;
+	memcpy(address.sun_path, path.data(), path.size());
+	int const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool const yes =
+		::connect(fd, reinterpret_cast<sockaddr const *>(&address), sizeof(address)) == 0;
+	close(fd);
+	return yes;
+}
+
+Result Swtpm_process::_await_socket(std::string const &path, Options const &options)
+{
+	constexpr unsigned STEP_MS = 2;
+	for (unsigned ms = 0; ms < options.start_ms; ms += STEP_MS) {
+		if (accepts(path)) return Ok{};
+		if (waitpid(_pid, nullptr, WNOHANG) == _pid) {
+			_pid = -1;
+			return _fail(Swtpm_error::NOT_STARTED, "it did not start: " + _log());
+		}
+		poll(nullptr, 0, STEP_MS);
+	}
+	return _fail(Swtpm_error::TIMEOUT, "it did not listen in time");
+}
+
+Result Swtpm_process::start(Options const &options)
+{
+	stop();
+	_directory = temporary_directory();
+	if (_directory.empty()) return _fail(Swtpm_error::SYSTEM, "temporary directory", errno);
+	Result result = _spawn(options);
+	if (result.ok()) result = _await_socket(data_socket(), options);
+	if (result.ok()) result = _await_socket(control_socket(), options);
+	if (!result.ok()) stop();
+	return result;
+}
+
+/* Waits for the end of a child, 5 s at most; false if it goes on. */
+static bool ended(pid_t pid)
+{
+	constexpr int PATIENCE_MS = 5'000;
+	int const fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+	pollfd waiting{fd, POLLIN, 0};
+	if (fd >= 0) {
+		poll(&waiting, 1, PATIENCE_MS);
+		close(fd);
+	}
+	return waitpid(pid, nullptr, WNOHANG) == pid;
+}
+
+void Swtpm_process::kill()
+{
+	if (_pid <= 0) return;
+	::kill(_pid, SIGKILL);
+	waitpid(_pid, nullptr, 0);
+	_pid = -1;
+}
+
+void Swtpm_process::stop()
+{
+	if (_pid > 0) {
+		::kill(_pid, SIGTERM);
+		if (ended(_pid))
+			_pid = -1;
+		else
+			kill();
+	}
+	if (_directory.empty()) return;
+	std::error_code ignored;
+	std::filesystem::remove_all(_directory, ignored);
+	_directory.clear();
+}
+
+} // namespace bulkhead::sim
