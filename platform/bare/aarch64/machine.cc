@@ -61,7 +61,7 @@ void power_off(int code)
 	{
 		std::uint64_t reason;
 		std::uint64_t code;
-	} const block{0x20026, static_cast<std::uint64_t>(code)};
+	} const block{0x20026, static_cast<std::uint64_t>(qemu_status(code))};
 	register std::uint64_t operation asm("x0") = 0x18;
 	register void const *parameter asm("x1") = &block;
 	asm volatile("hlt #0xf000" : "+r"(operation) : "r"(parameter) : "memory");

@@ -45,9 +45,8 @@ void relax() { __builtin_ia32_pause(); }
 
 void power_off(int code)
 {
-	// QEMU leaves with value * 2 + 1, here 33 + 2 * code: never 1, QEMU's own failure.
-	constexpr std::uint32_t EXIT_BASE = 16;
-	out32(DEBUG_EXIT, EXIT_BASE + static_cast<std::uint32_t>(code));
+	// QEMU leaves with value * 2 + 1.
+	out32(DEBUG_EXIT, static_cast<std::uint32_t>(qemu_status(code) / 2));
 	// Without the device nothing happens; stop here, the last line on the console tells the code.
 	for (;;) asm volatile("cli; hlt");
 }
