@@ -4,35 +4,54 @@
 
 #include "base/job.h"
 
+#include <utility>
+
 namespace bulkhead {
 
-/* A condition that may change, e.g. by the interrupt of a device. It keeps no memory of being
- * raised. */
+/*
+ * A condition that may change, e.g. by the interrupt of a device. It keeps no memory of being
+ * raised, and a wake-up may be in vain: whoever is woken looks at the condition again. It outlives
+ * the coroutines that wait for it.
+ */
 class Event
 {
 private:
 	List<Job, In_queue> _jobs{};
 
 public:
-	struct [[nodiscard]] Wait
+	class [[nodiscard]] Wait
 	{
-		Event &event;
-		Job &job;
-		uint64_t until_us;
-		bool suspended = false;
+	private:
+		Event &_event;
+		Job &_job;
+		uint64_t const _until_us;
+		bool _suspended = false;
 
-		bool await_ready() const { return job.cancelled(); }
+	public:
+		Wait(Event &event, Job &job, uint64_t until_us)
+			: _event(event), _job(job), _until_us(until_us)
+		{}
+		Wait(Wait const &) = delete;
+		Wait &operator=(Wait const &) = delete;
+
+		bool await_ready() const { return _job.cancelled(); }
 
 		void await_suspend(std::coroutine_handle<> coroutine)
 		{
-			suspended = true;
-			job.wait_in(&event._jobs, coroutine, until_us);
+			_suspended = true;
+			_job.wait_in(&_event._jobs, coroutine, _until_us);
 		}
 
-		Attempt<void> await_resume() const
+		Attempt<void> await_resume()
 		{
-			if (!suspended) return Error::CANCELLED;
-			return job.wait_result();
+			if (!std::exchange(_suspended, false)) return Error::CANCELLED;
+			return _job.wait_result();
+		}
+
+		// A coroutine that is destroyed after it was woken and before it ran passes that on.
+		~Wait()
+		{
+			if (_suspended && _job.wait_result().ok()) _event.raise();
 		}
 	};
 
@@ -40,7 +59,7 @@ public:
 	 * `co_await event.wait(job)` suspends until the event is raised. Jobs are woken in the order in
 	 * which they came. Errors: CANCELLED, TIMEOUT (microseconds of the executor's clock).
 	 */
-	Wait wait(Job &job, uint64_t until_us = NEVER_US) { return {*this, job, until_us}; }
+	Wait wait(Job &job, uint64_t until_us = NEVER_US) { return Wait(*this, job, until_us); }
 
 	bool awaited() const { return !_jobs.empty(); }
 
@@ -74,10 +93,11 @@ struct [[nodiscard]] Sleep
 
 	Attempt<void> await_resume() const
 	{
-		if (job.cancelled()) return Error::CANCELLED;
+		if (!suspended) return job.cancelled() ? Attempt<void>(Error::CANCELLED) : Ok{};
+		auto const result = job.wait_result();
 		// The end of the sleep is its purpose; an earlier deadline of the job is not.
-		if (suspended && job.limit_us() < until_us) return Error::TIMEOUT;
-		return Ok{};
+		bool const slept = !result.ok() && result.error() == Error::TIMEOUT;
+		return slept && job.limit_us() >= until_us ? Ok{} : result;
 	}
 };
 

@@ -47,6 +47,8 @@ private:
 	inline void _arm(Job &);
 
 public:
+	static constexpr unsigned RUN_MAX = 1024;
+
 	Clock &clock;
 
 	explicit Executor(Clock &c) : clock(c) {}
@@ -54,12 +56,16 @@ public:
 	/* Resumes the first ready job; false if there is none. */
 	inline bool run_one();
 
-	/* Resumes jobs until none is ready; false if none was. */
-	bool run_ready()
+	/*
+	 * Resumes jobs until none is ready; false if none was. It stops after `limit` resumptions, so
+	 * that jobs that only yield to each other can't keep time and devices from being looked at:
+	 * whoever sleeps afterwards asks `ready()` first.
+	 */
+	bool run_ready(unsigned limit = RUN_MAX)
 	{
-		bool progress = false;
-		while (run_one()) progress = true;
-		return progress;
+		unsigned runs = 0;
+		while (runs < limit && run_one()) ++runs;
+		return runs > 0;
 	}
 
 	/* Makes the jobs ready whose deadline has passed. */
@@ -72,7 +78,11 @@ public:
 	inline uint64_t next_deadline_us();
 
 	/* Has the completion told as soon as the coroutine that runs now has suspended. */
-	void complete(Completion &completion) { _completed = &completion; }
+	void complete(Completion &completion)
+	{
+		BULKHEAD_ASSERT(!_completed);
+		_completed = &completion;
+	}
 };
 
 class Job : private Link<Job, In_queue>, private Link<Job, In_timers>
@@ -144,6 +154,9 @@ public:
 		BULKHEAD_ASSERT(reinterpret_cast<uintptr_t>(_base) % FRAME_ALIGN == 0);
 	}
 
+	/* The coroutines of the job are gone: a Root is destroyed before its job. */
+	~Job() { BULKHEAD_ASSERT(_used == 0); }
+
 	Job(Job const &) = delete;
 	Job &operator=(Job const &) = delete;
 
@@ -193,8 +206,9 @@ public:
 	 */
 	void wait_in(List<Job, In_queue> *queue, std::coroutine_handle<> coroutine, uint64_t until_us)
 	{
+		BULKHEAD_ASSERT(!_waiting);
 		_resume = coroutine;
-		_wait_error = Error{};
+		_wait_error = Error::CANCELLED; // what it is if the coroutine is destroyed while it waits
 		_waiting = true;
 		_wait_until_us = std::min(until_us, _limit_us);
 		if (queue) queue->push_back(*this);
@@ -204,7 +218,7 @@ public:
 	/* For events: the wait is fulfilled. */
 	void fulfil() { _wake(Error{}); }
 
-	/* For awaitables: outcome of the wait that has just ended. */
+	/* For awaitables: outcome of the wait that has just ended. Errors: CANCELLED, TIMEOUT. */
 	Attempt<void> wait_result() const
 	{
 		if (_wait_error != Error{}) return _wait_error;

@@ -45,40 +45,48 @@ public:
 		}
 	};
 
-	struct [[nodiscard]] Acquire
+	class [[nodiscard]] Acquire
 	{
-		Mutex &mutex;
-		Job &job;
-		uint64_t until_us;
-		bool suspended = false;
+	private:
+		Mutex &_mutex;
+		Job &_job;
+		uint64_t const _until_us;
+		bool _suspended = false;
 
-		bool await_ready() { return job.cancelled() || mutex.try_acquire(job); }
+	public:
+		Acquire(Mutex &mutex, Job &job, uint64_t until_us)
+			: _mutex(mutex), _job(job), _until_us(until_us)
+		{}
+		Acquire(Acquire const &) = delete;
+		Acquire &operator=(Acquire const &) = delete;
+
+		bool await_ready()
+		{
+			BULKHEAD_ASSERT(_mutex._owner != &_job);
+			return _job.cancelled() || _mutex.try_acquire(_job);
+		}
 
 		void await_suspend(std::coroutine_handle<> coroutine)
 		{
-			suspended = true;
-			++mutex._waiting;
-			job.wait_in(&mutex._jobs, coroutine, until_us);
+			_suspended = true;
+			++_mutex._waiting;
+			_job.wait_in(&_mutex._jobs, coroutine, _until_us);
 		}
 
 		Attempt<Guard> await_resume()
 		{
-			if (suspended) {
-				suspended = false;
-				--mutex._waiting;
-				if (mutex._owner != &job) return job.wait_result().error();
-			} else if (mutex._owner != &job)
-				return Error::CANCELLED;
-			return Guard{mutex, job};
+			bool const suspended = std::exchange(_suspended, false);
+			if (suspended) --_mutex._waiting;
+			if (_mutex._owner == &_job) return Guard{_mutex, _job};
+			return suspended ? _job.wait_result().error() : Error::CANCELLED;
 		}
 
-		// A frame that is destroyed while it waits leaves the queue, or passes on what it was
-		// handed.
+		// A coroutine that is destroyed while it waits passes on the lock if it was handed it.
 		~Acquire()
 		{
-			if (!suspended) return;
-			--mutex._waiting;
-			if (mutex._owner == &job) mutex.release(job);
+			if (!_suspended) return;
+			--_mutex._waiting;
+			if (_mutex._owner == &_job) _mutex.release(_job);
 		}
 	};
 
@@ -86,7 +94,10 @@ public:
 	 * `co_await mutex.acquire(job)` yields a Guard. Errors: CANCELLED, TIMEOUT (microseconds of the
 	 * executor's clock). A job must not acquire a mutex that it holds.
 	 */
-	Acquire acquire(Job &job, uint64_t until_us = NEVER_US) { return {*this, job, until_us}; }
+	Acquire acquire(Job &job, uint64_t until_us = NEVER_US)
+	{
+		return Acquire(*this, job, until_us);
+	}
 
 	/* Takes the lock if nobody holds it; the caller makes a Guard or calls `release`. */
 	bool try_acquire(Job const &job)

@@ -13,9 +13,10 @@ Root run_into(Job &, Task<T, E> &task, Attempt<T, E> &result)
 }
 
 /*
- * Runs a task to its end. Whenever no job is ready, `poll(until_us)` is called: it lets the
- * hardware make progress, and may sleep until an event arrives or the time comes (microseconds of
- * the executor's clock, NEVER_US: no deadline). Other jobs of the executor run meanwhile.
+ * Runs a task to its end. Whenever no job is ready, and now and then while some are,
+ * `poll(until_us)` is called: it lets the hardware make progress, and may sleep until an event
+ * arrives or the time comes (microseconds of the executor's clock, 0: don't sleep, NEVER_US: no
+ * deadline). Other jobs of the executor run meanwhile.
  */
 template <typename T, typename E, typename POLL>
 Attempt<T, E> sync_wait(Job &job, Task<T, E> task, POLL &&poll)
@@ -24,10 +25,10 @@ Attempt<T, E> sync_wait(Job &job, Task<T, E> task, POLL &&poll)
 	Attempt<T, E> result{E::OUT_OF_FRAMES};
 	Root root = run_into(job, task, result);
 	if (!root.start(job).ok()) return result;
-	while (!root.done()) {
-		if (job.executor.run_ready()) continue;
-		poll(job.executor.next_deadline_us());
-		job.executor.expire();
+	Executor &executor = job.executor;
+	while (executor.run_ready(), !root.done()) {
+		poll(executor.ready() ? 0 : executor.next_deadline_us());
+		executor.expire();
 	}
 	return result;
 }
@@ -36,7 +37,10 @@ Attempt<T, E> sync_wait(Job &job, Task<T, E> task, POLL &&poll)
 template <typename T, typename E>
 Attempt<T, E> sync_wait(Job &job, Task<T, E> task)
 {
-	return sync_wait(job, std::move(task), [](uint64_t) {});
+	return sync_wait(job, std::move(task), [](uint64_t until_us) {
+		// Nobody is left who could end the wait.
+		BULKHEAD_ASSERT(until_us != NEVER_US);
+	});
 }
 
 } // namespace bulkhead

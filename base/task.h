@@ -136,7 +136,10 @@ public:
 		return std::move(_result);
 	}
 
-	/* Awaiting a task runs it; control comes back by symmetric transfer. */
+	/*
+	 * Awaiting a task runs it, once; control comes back by symmetric transfer. Its frame is free
+	 * again as soon as the result is there.
+	 */
 	bool await_ready() const noexcept { return ready(); }
 
 	std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) noexcept
@@ -146,7 +149,11 @@ public:
 		return _handle;
 	}
 
-	Result await_resume() noexcept { return std::move(_result); }
+	Result await_resume() noexcept
+	{
+		if (_handle) std::exchange(_handle, {}).destroy();
+		return std::move(_result);
+	}
 };
 
 /*
@@ -171,7 +178,8 @@ struct Otherwise_return
 		return caller;
 	}
 
-	decltype(auto) await_resume() noexcept { return std::move(attempt).value(); }
+	// By value, as the awaitable is gone at the end of the expression.
+	typename ATTEMPT::Value await_resume() noexcept { return std::move(attempt).value(); }
 };
 
 template <typename T, typename E>
@@ -247,6 +255,7 @@ public:
 	Attempt<void> start(Job &job, Completion *completion = nullptr)
 	{
 		if (!_handle) return Error::OUT_OF_FRAMES;
+		BULKHEAD_ASSERT(!_job);
 		_job = &job;
 		_handle.promise().executor = &job.executor;
 		_handle.promise().completion = completion;
