@@ -3,11 +3,9 @@
 #include "platform/linux/errno.h"
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <sched.h>
 #include <sys/eventfd.h>
-#include <system_error>
 #include <unistd.h>
 
 namespace bulkhead::linux_host {
@@ -38,23 +36,22 @@ Attempt<void> Kicker::start()
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	bool started = true;
-	try {
-		_thread = std::thread([this] { _run(); });
-	} catch (std::system_error const &) {
-		started = false;
-	}
+	auto const run = [](void *kicker) -> void * {
+		static_cast<Kicker *>(kicker)->_run();
+		return nullptr;
+	};
+	_started = pthread_create(&_thread, nullptr, run, this) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, nullptr);
-	if (!started) return Error::OUT_OF_MEMORY;
+	if (!_started) return Error::OUT_OF_MEMORY;
 	return Ok{};
 }
 
 Kicker::~Kicker()
 {
-	if (_thread.joinable()) {
+	if (_started) {
 		_quit = true;
 		wake();
-		_thread.join();
+		pthread_join(_thread, nullptr);
 	}
 	if (_event >= 0) close(_event);
 	if (_epoll >= 0) close(_epoll);
@@ -94,14 +91,13 @@ bool Kicker::_kick()
 
 void Kicker::_run()
 {
-	using namespace std::chrono_literals;
 	while (!_quit) {
 		epoll_event event;
 		if (epoll_wait(_epoll, &event, 1, -1) < 1) continue;
 		// A loop that is awake sees this before it sleeps.
 		_loop._attention = true;
-		for (auto pause = 20us; _kick(); pause = std::min(2 * pause, 1000us))
-			std::this_thread::sleep_for(pause);
+		for (useconds_t pause_us = 20; _kick(); pause_us = std::min(2 * pause_us, 1000U))
+			usleep(pause_us);
 	}
 }
 

@@ -7,7 +7,6 @@
 
 #include <mutex>
 #include <pthread.h>
-#include <thread>
 
 namespace bulkhead::linux_host {
 
@@ -20,7 +19,8 @@ private:
 	std::atomic<bool> _quit{false};
 	std::mutex _kicking{};
 	pthread_t _sleeper{};
-	std::thread _thread{};
+	pthread_t _thread{};
+	bool _started = false;
 
 	void _run();
 	bool _kick();

@@ -52,7 +52,7 @@ void Loop::_count(Source const &source, uint32_t events_before, uint32_t events_
 Attempt<void> Loop::add(Source &source, int fd, uint32_t events, Kind kind)
 {
 	TRY(usable());
-	if (source.added()) return Error::BUSY;
+	if (source.loop()) return Error::BUSY;
 	if (kind == Kind::BLOCKING) {
 		if (_blocking) return Error::NOT_SUPPORTED;
 		source._flags = fcntl(fd, F_GETFL);
@@ -113,7 +113,7 @@ Attempt<void> Loop::change(Source &source, uint32_t events)
 
 void Loop::remove(Source &source)
 {
-	if (!source.added()) return;
+	if (!source.loop()) return;
 	BULKHEAD_ASSERT(source._loop == this);
 	// Fails if the descriptor was closed, against the rules: then the kernel has forgotten it.
 	if (source._events) epoll_ctl(_epoll, EPOLL_CTL_DEL, source._fd, nullptr);

@@ -73,7 +73,8 @@ public:
 
 		/* The descriptor while the source is in a loop, otherwise -1. */
 		int fd() const { return _fd; }
-		bool added() const { return _loop != nullptr; }
+		/* The loop that it is in, null if in none. */
+		Loop *loop() const { return _loop; }
 
 		/*
 		 * Some of the events that are wanted, EPOLLERR or EPOLLHUP have occurred. Level-triggered:
