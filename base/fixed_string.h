@@ -61,14 +61,15 @@ public:
 		if (text.size() > CAPACITY) return Error::TOO_LONG;
 		// The new text may be a part of the old one.
 		std::copy(text.begin(), text.end(), _text);
-		truncate(text.size());
+		_size = text.size();
+		_text[_size] = '\0';
 		return Ok{};
 	}
 
 	/* Drops what is behind the first `size` characters. */
 	constexpr void truncate(size_t size)
 	{
-		_size = std::min(size, CAPACITY);
+		_size = std::min(size, _size);
 		_text[_size] = '\0';
 	}
 

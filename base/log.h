@@ -58,10 +58,13 @@ private:
 	/* Drops a character of UTF-8 that the cut has halved. */
 	static constexpr std::string_view _whole_characters(std::string_view text)
 	{
-		size_t size = text.size();
-		while (size && (text[size - 1] & 0xc0) == 0x80) --size;
-		bool const starts = size && (text[size - 1] & 0xc0) == 0xc0;
-		return text.substr(0, starts ? size - 1 : size);
+		size_t behind_first = text.size();
+		while (behind_first && (text[behind_first - 1] & 0xc0) == 0x80) --behind_first;
+		if (behind_first == 0) return text;
+		auto const first = static_cast<unsigned char>(text[behind_first - 1]);
+		size_t const length = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+		bool const whole = text.size() - (behind_first - 1) >= length;
+		return whole ? text : text.substr(0, behind_first - 1);
 	}
 
 public:
