@@ -1,0 +1,459 @@
+#include "driver/tpm/resource_manager.h"
+
+namespace bulkhead::tpm {
+
+// Constants by the names of TPM 2.0 Part 2.
+static constexpr uint16_t TPM_ST_NO_SESSIONS = 0x8001;
+static constexpr uint16_t TPM_ST_SESSIONS = 0x8002;
+
+
+static constexpr uint32_t TPM_CC_CONTEXT_LOAD = 0x161;
+static constexpr uint32_t TPM_CC_CONTEXT_SAVE = 0x162;
+static constexpr uint32_t TPM_CC_FLUSH_CONTEXT = 0x165;
+static constexpr uint32_t TPM_CC_START_AUTH_SESSION = 0x176;
+static constexpr uint32_t TPM_CC_GET_CAPABILITY = 0x17a;
+static constexpr uint32_t TPM_CC_FIRST = 0x11f;
+
+static constexpr uint32_t TPM_CAP_HANDLES = 1;
+static constexpr uint32_t TPM_CAP_COMMANDS = 2;
+
+static constexpr uint32_t TPM_RC_SUCCESS = 0;
+static constexpr uint32_t TPM_RC_COMMAND_SIZE = 0x142;
+static constexpr uint32_t TPM_RC_COMMAND_CODE = 0x143;
+static constexpr uint32_t TPM_RC_HANDLE = 0x08b;
+static constexpr uint32_t TPM_RC_OBJECT_MEMORY = 0x902;
+static constexpr uint32_t TPM_RC_SESSION_MEMORY = 0x903;
+
+/* The layer that a response of the manager's own names as its origin (TSS 2.0, 3.2.7). */
+static constexpr uint32_t RESMGR_LAYER = 11u << 16;
+
+// TPMA_CC
+static constexpr uint32_t CC_NUMBER = 0x2000'ffff; // commandIndex and V (vendor specific)
+static constexpr unsigned CC_HANDLES_SHIFT = 25; // 3 bits
+static constexpr uint32_t CC_RESPONSE_HANDLE = 1u << 28;
+
+static bool transient(uint32_t handle) { return handle >> 24 == 0x80; }
+
+/* HMAC and policy sessions. */
+static bool session(uint32_t handle) { return handle >> 24 == 0x02 || handle >> 24 == 0x03; }
+
+static uint32_t u32_at(Bytes bytes, size_t offset)
+{
+	return load_be<uint32_t>(bytes.subspan(offset).first<4>());
+}
+
+/* A response that consists of a code alone. */
+static size_t answer(Mutable_bytes response, uint32_t code)
+{
+	Byte_writer writer{response};
+	writer.u16_be(TPM_ST_NO_SESSIONS);
+	writer.u32_be(HEADER_BYTES);
+	writer.u32_be(code);
+	return writer.size();
+}
+
+/* A command of the manager, without sessions; the size follows in `sized`. */
+static Byte_writer own_command(Mutable_bytes to, uint32_t code)
+{
+	Byte_writer writer{to};
+	writer.u16_be(TPM_ST_NO_SESSIONS);
+	writer.u32_be(0);
+	writer.u32_be(code);
+	return writer;
+}
+
+static size_t sized(Byte_writer &writer)
+{
+	writer.be_at(2, uint32_t(writer.size()));
+	return writer.size();
+}
+
+/* The command in `_own` has become its response; yields the response code. */
+Task<uint32_t, Error> Resource_manager::_execute_own(Job &job, size_t size)
+{
+	CO_TRY_ASSIGN(size_t const got, co_await _chip.execute(job, std::span(_own).first(size), _own));
+	// What is behind the response must not be taken for a part of it.
+	fill_bytes(std::span(_own).subspan(got), 0);
+	co_return u32_at(_own, 6);
+}
+
+Task<uint32_t, Error> Resource_manager::_capability(
+	Job &job, uint32_t capability, uint32_t property)
+{
+	Byte_writer writer = own_command(_own, TPM_CC_GET_CAPABILITY);
+	writer.u32_be(capability);
+	writer.u32_be(property);
+	writer.u32_be(254); // as many as fit (MAX_CAP_CC)
+	return _execute_own(job, sized(writer));
+}
+
+/*
+ * The TPM itself says how many handles a command and its response have, so that commands which this
+ * code has never heard of work, too. False: the TPM doesn't answer yet, since it awaits
+ * TPM2_Startup.
+ */
+Task<bool, Error> Resource_manager::_learn_commands(Job &job)
+{
+	uint32_t property = TPM_CC_FIRST;
+	_attributes.clear();
+	while (true) {
+		CO_TRY_ASSIGN(uint32_t const code, co_await _capability(job, TPM_CAP_COMMANDS, property));
+		if (code != TPM_RC_SUCCESS) co_return false;
+		Byte_reader reader{Bytes(_own).subspan(HEADER_BYTES)};
+		bool const more = reader.u8() != 0;
+		reader.skip(4);
+		uint32_t const count = reader.u32_be();
+		uint32_t last = 0;
+		for (uint32_t i = 0; i < count && reader.ok(); i++) {
+			last = reader.u32_be();
+			if (!_attributes.push_back(last).ok()) break;
+		}
+		property = (last & CC_NUMBER) + 1;
+		if (!more || !count || !reader.ok() || _attributes.full()) co_return true;
+	}
+}
+
+uint32_t const *Resource_manager::_attributes_of(uint32_t command_code) const
+{
+	for (uint32_t const &attributes : _attributes)
+		if ((attributes & CC_NUMBER) == command_code) return &attributes;
+	return nullptr;
+}
+
+Task<uint32_t, Error> Resource_manager::_flush(Job &job, uint32_t handle)
+{
+	Byte_writer writer = own_command(_own, TPM_CC_FLUSH_CONTEXT);
+	writer.u32_be(handle);
+	return _execute_own(job, sized(writer));
+}
+
+/* The context is behind the header in `_own` then. */
+Task<uint32_t, Error> Resource_manager::_save(Job &job, uint32_t handle)
+{
+	Byte_writer writer = own_command(_own, TPM_CC_CONTEXT_SAVE);
+	writer.u32_be(handle);
+	return _execute_own(job, sized(writer));
+}
+
+Task<uint32_t, Error> Resource_manager::_load(Job &job, Bytes context, uint32_t &handle)
+{
+	Byte_writer writer = own_command(_own, TPM_CC_CONTEXT_LOAD);
+	writer.bytes(context);
+	CO_TRY_ASSIGN(uint32_t const code, co_await _execute_own(job, sized(writer)));
+	if (code == TPM_RC_SUCCESS) handle = u32_at(_own, HEADER_BYTES);
+	co_return code;
+}
+
+/* Flushes every transient object: those that somebody needs are saved outside of the TPM. */
+Task<void, Error> Resource_manager::_sweep(Job &job)
+{
+	constexpr unsigned ROUNDS_MAX = 64; // a TPM that always names one more must not keep us here
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		CO_TRY_ASSIGN(uint32_t const code, co_await _capability(job, TPM_CAP_HANDLES, 0x8000'0000));
+		Byte_reader reader{Bytes(_own).subspan(HEADER_BYTES + 5)};
+		uint32_t const count = reader.u32_be();
+		uint32_t const handle = reader.u32_be();
+		if (code != TPM_RC_SUCCESS || count == 0 || !transient(handle)) break;
+		CO_TRY(co_await _flush(job, handle));
+	}
+	_leftovers = false;
+	co_return Ok{};
+}
+
+Space::Object *Space::_object(uint32_t handle)
+{
+	for (Object &object : _objects)
+		if (object.handle == handle) return &object;
+	return nullptr;
+}
+
+Space::Session *Space::_session(uint32_t handle)
+{
+	for (Session &session : _sessions)
+		if (session.handle == handle) return &session;
+	return nullptr;
+}
+
+/* Counted on, so that a handle that was flushed doesn't mean the next object by chance. */
+uint32_t Space::_new_handle()
+{
+	do {
+		_next_handle = (_next_handle + 1) & 0x00ff'ffff;
+	} while (_object(0x8000'0000 | _next_handle));
+	return 0x8000'0000 | _next_handle;
+}
+
+/*
+ * Brings the object or session into the TPM and replaces its handle by the TPM's. Yields the
+ * response code of what went wrong, if it did.
+ */
+Task<uint32_t, Error> Space::_load(Job &job, uint32_t &handle)
+{
+	if (session(handle)) {
+		Session *const session = _session(handle);
+		if (!session) co_return RESMGR_LAYER | TPM_RC_HANDLE;
+		if (session->loaded || !session->size) co_return TPM_RC_SUCCESS;
+		CO_TRY_ASSIGN(
+			uint32_t const code, co_await _manager._load(job, session->bytes(), session->loaded));
+		if (code == TPM_RC_SUCCESS) co_return code;
+		session->drop();
+		co_return RESMGR_LAYER | TPM_RC_HANDLE;
+	}
+	if (!transient(handle)) co_return TPM_RC_SUCCESS;
+	Object *const object = _object(handle);
+	if (!object) co_return RESMGR_LAYER | TPM_RC_HANDLE;
+	if (!object->loaded) {
+		_manager._leftovers = true; // until it is put away again
+		CO_TRY_ASSIGN(
+			uint32_t const code, co_await _manager._load(job, object->bytes(), object->loaded));
+		if (code != TPM_RC_SUCCESS) {
+			// A reset of the TPM makes contexts void; other refusals may pass.
+			if ((code & 0x0ff) != (TPM_RC_OBJECT_MEMORY & 0x0ff)) object->drop();
+			co_return RESMGR_LAYER | TPM_RC_HANDLE;
+		}
+	}
+	handle = object->loaded;
+	co_return TPM_RC_SUCCESS;
+}
+
+/* Loads all that the command in `_manager._command` refers to: its handles, then its sessions. */
+Task<uint32_t, Error> Space::_load_all(Job &job, size_t size, uint32_t attributes)
+{
+	Mutable_bytes const command = std::span(_manager._command).first(size);
+	unsigned const handles = (attributes >> CC_HANDLES_SHIFT) & 7;
+	bool const flush = (attributes & CC_NUMBER) == TPM_CC_FLUSH_CONTEXT;
+	size_t at = HEADER_BYTES;
+
+	for (unsigned i = 0; i < handles; i++, at += 4) {
+		if (size - at < 4) co_return RESMGR_LAYER | TPM_RC_COMMAND_SIZE;
+		uint32_t handle = u32_at(command, at);
+		CO_TRY_ASSIGN(uint32_t const code, co_await _load(job, handle));
+		if (code != TPM_RC_SUCCESS) co_return code | (i + 1) << 8;
+		store_be<uint32_t>(command.subspan(at).first<4>(), handle);
+	}
+	if (flush) co_return TPM_RC_SUCCESS;
+	if (load_be<uint16_t>(command.first<2>()) != TPM_ST_SESSIONS) co_return TPM_RC_SUCCESS;
+
+	Byte_reader area{Bytes(command).subspan(at)};
+	Byte_reader sessions{area.bytes(area.u32_be())};
+	while (sessions.left()) {
+		uint32_t handle = sessions.u32_be();
+		sessions.skip(sessions.u16_be()); // nonce
+		sessions.skip(1); // attributes
+		sessions.skip(sessions.u16_be()); // HMAC
+		if (!sessions.ok()) break;
+		if (!session(handle)) continue;
+		CO_TRY_ASSIGN(uint32_t const code, co_await _load(job, handle));
+		if (code != TPM_RC_SUCCESS) co_return code;
+	}
+	if (!area.ok() || !sessions.ok()) co_return RESMGR_LAYER | TPM_RC_COMMAND_SIZE;
+	co_return TPM_RC_SUCCESS;
+}
+
+/* Takes everything out of the TPM again; what can't be saved has ended or is lost. */
+Task<void, Error> Space::_put_away(Job &job)
+{
+	for (Object &object : _objects) {
+		if (!object.loaded) continue;
+		CO_TRY_ASSIGN(uint32_t const code, co_await _manager._save(job, object.loaded));
+		size_t const size = u32_at(_manager._own, 2) - HEADER_BYTES;
+		bool const saved = code == TPM_RC_SUCCESS && size <= OBJECT_CONTEXT_MAX;
+		if (saved) {
+			object.size = uint16_t(size);
+			copy_bytes(object.saved, Bytes(_manager._own).subspan(HEADER_BYTES, size));
+		}
+		if (code == TPM_RC_SUCCESS) CO_TRY(co_await _manager._flush(job, object.loaded));
+		object.loaded = 0;
+		if (!saved) object.drop();
+	}
+	for (Session &session : _sessions) {
+		if (!session.loaded) continue;
+		CO_TRY_ASSIGN(uint32_t const code, co_await _manager._save(job, session.loaded));
+		size_t const size = u32_at(_manager._own, 2) - HEADER_BYTES;
+		session.loaded = 0;
+		if (code == TPM_RC_SUCCESS && size <= SESSION_CONTEXT_MAX) {
+			session.size = uint16_t(size);
+			copy_bytes(session.saved, Bytes(_manager._own).subspan(HEADER_BYTES, size));
+		} else {
+			// It ended with the command, or it can't be kept.
+			if (code == TPM_RC_SUCCESS) CO_TRY(co_await _manager._flush(job, session.handle));
+			session.drop();
+		}
+	}
+	_manager._leftovers = false;
+	co_return Ok{};
+}
+
+/* The first handle of the response is a new object or session: the user's from now on. */
+size_t Space::_note_handle(Mutable_bytes response, size_t size)
+{
+	if (size < HEADER_BYTES + 4) return size;
+	uint32_t const handle = u32_at(response, HEADER_BYTES);
+	if (transient(handle)) {
+		Object *const object = _object(0); // there is one: `_lack_of_room` has seen to it
+		if (!object) return size;
+		object->handle = _new_handle();
+		object->loaded = handle;
+		store_be<uint32_t>(response.subspan(HEADER_BYTES).first<4>(), object->handle);
+	} else if (session(handle)) {
+		Session *const known = _session(handle);
+		Session *const session = known ? known : _session(0);
+		if (!session) return size;
+		session->handle = session->loaded = handle;
+		session->size = 0;
+	}
+	return size;
+}
+
+size_t Space::_note_response(
+	uint32_t code, uint32_t attributes, Mutable_bytes response, size_t size)
+{
+	if (u32_at(response, 6) != TPM_RC_SUCCESS) return size;
+	if (attributes & CC_RESPONSE_HANDLE) return _note_handle(response, size);
+	uint32_t const handle = u32_at(_manager._command, HEADER_BYTES);
+	if (code == TPM_CC_FLUSH_CONTEXT)
+		if (Session *const session = _session(handle)) session->drop();
+	if (code == TPM_CC_CONTEXT_SAVE)
+		if (Session *const session = _session(handle)) {
+			// The user keeps the context now; the session stays one of its own.
+			session->loaded = 0;
+			session->size = 0;
+		}
+	return size;
+}
+
+uint32_t Space::_lack_of_room(uint32_t code, uint32_t attributes)
+{
+	if (!(attributes & CC_RESPONSE_HANDLE)) return TPM_RC_SUCCESS;
+	bool const may_be_session = code == TPM_CC_START_AUTH_SESSION || code == TPM_CC_CONTEXT_LOAD;
+	bool const may_be_object = code != TPM_CC_START_AUTH_SESSION;
+	if (may_be_object && !_object(0)) return RESMGR_LAYER | TPM_RC_OBJECT_MEMORY;
+	if (may_be_session && !_session(0)) return RESMGR_LAYER | TPM_RC_SESSION_MEMORY;
+	return TPM_RC_SUCCESS;
+}
+
+/* TPM2_GetCapability for handles of a kind that this user has handles of its own of. */
+size_t Space::_handles(uint32_t property, size_t count, Mutable_bytes response)
+{
+	uint32_t handles[OBJECTS_MAX + SESSIONS_MAX];
+	size_t found = 0;
+	if (transient(property)) {
+		for (Object const &object : _objects)
+			if (object.handle && object.handle >= property) handles[found++] = object.handle;
+	} else {
+		// Loaded and saved sessions are told by the kind of handle; all of ours are saved.
+		for (Session const &session : _sessions)
+			if (session.handle && property >> 24 == 0x03) handles[found++] = session.handle;
+	}
+	std::sort(handles, handles + found);
+	size_t const told = std::min(found, count);
+
+	Byte_writer writer{response};
+	writer.u16_be(TPM_ST_NO_SESSIONS);
+	writer.u32_be(0);
+	writer.u32_be(TPM_RC_SUCCESS);
+	writer.u8(told < found);
+	writer.u32_be(TPM_CAP_HANDLES);
+	writer.u32_be(uint32_t(told));
+	for (size_t i = 0; i < told; i++) writer.u32_be(handles[i]);
+	return sized(writer);
+}
+
+/* What concerns the user's own handles only; 0 if the TPM has to be asked. */
+size_t Space::_answer_without_tpm(Bytes command, Mutable_bytes response)
+{
+	Byte_reader reader{command.subspan(6)};
+	uint32_t const code = reader.u32_be();
+	if (code == TPM_CC_FLUSH_CONTEXT) {
+		uint32_t const handle = reader.u32_be();
+		if (!reader.complete()) return 0;
+		if (Object *const object = _object(handle); object && handle) {
+			object->drop();
+			return answer(response, TPM_RC_SUCCESS);
+		}
+		if (transient(handle) || (session(handle) && !_session(handle)))
+			return answer(response, RESMGR_LAYER | TPM_RC_HANDLE | 1u << 8);
+	}
+	if (code == TPM_CC_GET_CAPABILITY) {
+		uint32_t const capability = reader.u32_be();
+		uint32_t const property = reader.u32_be();
+		uint32_t const count = reader.u32_be();
+		bool const own = transient(property) || session(property);
+		if (reader.complete() && capability == TPM_CAP_HANDLES && own)
+			return _handles(property, count, response);
+	}
+	return 0;
+}
+
+Task<size_t, Error> Space::_execute_mine(Job &job, Bytes command, Mutable_bytes response)
+{
+	uint32_t const code = u32_at(command, 6);
+	uint32_t const *const attributes = _manager._attributes_of(code);
+	if (!attributes) co_return answer(response, RESMGR_LAYER | TPM_RC_COMMAND_CODE);
+	if (size_t const size = _answer_without_tpm(command, response)) co_return size;
+	if (uint32_t const lack = _lack_of_room(code, *attributes)) co_return answer(response, lack);
+
+	copy_bytes(_manager._command, command);
+	CO_TRY_ASSIGN(uint32_t const loaded, co_await _load_all(job, command.size(), *attributes));
+	if (loaded != TPM_RC_SUCCESS) co_return answer(response, loaded);
+
+	_manager._leftovers = true;
+	_manager._executing = &job;
+	Attempt<size_t, Error> const size = co_await _manager._chip.execute(
+		job, std::span(_manager._command).first(command.size()), response);
+	_manager._executing = nullptr;
+	if (!size.ok()) co_return size;
+	co_return _note_response(code, *attributes, response, size.value());
+}
+
+Task<size_t, Error> Space::execute(Job &job, Bytes command, Mutable_bytes response)
+{
+	if (command.size() < HEADER_BYTES || command.size() > MESSAGE_MAX_BYTES)
+		co_return Error::COMMAND_SIZE;
+	if (response.size() < MESSAGE_MAX_BYTES) co_return Error::BUFFER_TOO_SMALL;
+	CO_TRY_ASSIGN(Mutex::Guard const guard, co_await _manager._exclusive.acquire(job));
+	if (_manager._attributes.empty()) {
+		CO_TRY_ASSIGN(bool const learnt, co_await _manager._learn_commands(job));
+		// Before TPM2_Startup there is nothing to manage.
+		if (!learnt) co_return co_await _manager._chip.execute(job, command, response);
+	}
+	if (_manager._leftovers) CO_TRY(co_await _manager._sweep(job));
+
+	Attempt<size_t, Error> const size = co_await _execute_mine(job, command, response);
+	// What is loaded goes out of the TPM whatever became of the command, and of its user's
+	// patience.
+	Job::Shield const shield{job, NEVER_US};
+	Attempt<void, Error> const away = co_await _put_away(job);
+	for (Object &object : _objects) object.loaded = 0;
+	// A command without a response may have made an object that nobody knows of.
+	if (!size.ok() || !away.ok()) _manager._leftovers = true;
+	if (!size.ok()) co_return size;
+	if (!away.ok()) co_return Failure{away.error()};
+	co_return size;
+}
+
+bool Space::cancel(Job const &job)
+{
+	return _manager._executing == &job && _manager._chip.cancel(job);
+}
+
+/* Objects are not in the TPM, only their contexts here; sessions are known to it. */
+Task<void, Error> Space::forget(Job &job)
+{
+	CO_TRY_ASSIGN(Mutex::Guard const guard, co_await _manager._exclusive.acquire(job));
+	for (Object &object : _objects) {
+		fill_bytes(object.saved, 0);
+		object.drop();
+	}
+	Attempt<void, Error> result{Ok{}};
+	for (Session &session : _sessions) {
+		if (!session.handle) continue;
+		Attempt<uint32_t, Error> const flushed = co_await _manager._flush(job, session.handle);
+		if (!flushed.ok()) result = flushed.error();
+		fill_bytes(session.saved, 0);
+		session.drop();
+	}
+	co_return result;
+}
+
+} // namespace bulkhead::tpm
