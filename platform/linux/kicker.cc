@@ -81,10 +81,7 @@ void Kicker::was_kicked()
 bool Kicker::_kick()
 {
 	std::lock_guard const lock{_kicking};
-	Loop::State state = Loop::State::BLOCKED;
-	if (!_loop._state.compare_exchange_strong(state, Loop::State::KICKED) &&
-		state != Loop::State::KICKED)
-		return false;
+	if (_loop._state != Loop::State::KICKED) return false;
 	pthread_kill(_sleeper, Loop::kick_signal());
 	return true;
 }
@@ -94,8 +91,10 @@ void Kicker::_run()
 	while (!_quit) {
 		epoll_event event;
 		if (epoll_wait(_epoll, &event, 1, -1) < 1) continue;
-		// A loop that is awake sees this before it sleeps.
+		// A loop that is awake sees this before it sleeps; once it leaves KICKED it was awake.
 		_loop._attention = true;
+		Loop::State asleep = Loop::State::BLOCKED;
+		_loop._state.compare_exchange_strong(asleep, Loop::State::KICKED);
 		for (useconds_t pause_us = 20; _kick(); pause_us = std::min(2 * pause_us, 1000U))
 			usleep(pause_us);
 	}
