@@ -19,8 +19,9 @@ namespace bulkhead {
 
 #if defined(BULKHEAD_FRAME_MAX) && defined(__OPTIMIZE__)
 // The call must vanish by constant folding: what is left of it is a coroutine frame that is too
-// large.
-[[gnu::error("a coroutine frame exceeds BULKHEAD_FRAME_MAX bytes")]] void frame_too_large();
+// large. Clang overlooks a call that could throw.
+[[gnu::error("a coroutine frame exceeds BULKHEAD_FRAME_MAX bytes")]] void
+frame_too_large() noexcept;
 #endif
 
 /* Takes the frame of a coroutine from its job, which is the first parameter of function or method.
