@@ -1,0 +1,178 @@
+#pragma once
+
+// The requests of one mount: reads them from the kernel, has the nodes do the work and answers. A
+// node that answers at once is answered for at once; any other request becomes a job, and no
+// request waits for another one.
+
+#include "base/event.h"
+#include "vfs/fuse/handle.h"
+#include "vfs/fuse/node_table.h"
+#include "vfs/fuse/operation.h"
+
+#include <memory>
+#include <string>
+
+namespace bulkhead::fuse {
+
+class Entry_list;
+
+class Session final : public Operation::Owner
+{
+public:
+	struct Limits
+	{
+		size_t operations = 4096; // requests that wait at a time; more fail with ENOMEM
+		size_t nodes = size_t{1} << 20; // that the kernel knows; more fail with ENFILE
+		size_t handles = size_t{1} << 16; // open files; more fail with ENFILE
+	};
+
+	/* Bytes of a single read or write. */
+	static constexpr size_t IO_MAX = size_t{1} << 20;
+
+private:
+	friend struct Requests;
+
+	static constexpr size_t SMALL_OUTPUT = 16 * 1024;
+
+	Executor &_executor;
+	Limits const _limits;
+	std::string const _label;
+
+	Node_table _nodes;
+	Slots<std::unique_ptr<Handle>> _handles;
+
+	std::vector<std::unique_ptr<Operation>> _all_operations{};
+	List<Operation> _free_operations{};
+	List<Operation> _pending{};
+	size_t _pending_count = 0;
+	Event _none_pending{};
+	bool _stopping = false;
+
+	Buffers _inputs;
+	Buffers _small_outputs{SMALL_OUTPUT};
+	Buffers _large_outputs{IO_MAX};
+
+	fuse_session *_session = nullptr;
+	fuse_buf _input{};
+
+	/*
+	 * Whoever closes a file must get through, beyond the limit: there are only as many of them as
+	 * there are open files.
+	 */
+	enum class Reserve : uint8_t { KEEP, USE };
+
+	Operation *_begin(fuse_req_t, Reserve = Reserve::KEEP);
+	void _end(Operation &);
+	void _wait(Operation &, Task<void>, Handle * = nullptr);
+	template <typename STEPS>
+	void _start(fuse_req_t, Located, STEPS &&);
+	void ended(Operation &) override;
+	Root _run(Job &, Operation &, Task<void>);
+
+	Mutable_bytes _output(Operation &, size_t);
+	Credentials _caller(fuse_req_t) const;
+	Handle *_handle(fuse_file_info const *);
+	void _fail(Operation &, int error_number);
+
+	// Requests that take several steps.
+	Task<void> _lookup(Job &, Operation &, Located, std::string_view);
+	Task<void> _reply_entry(Job &, Operation &, Located);
+	Task<void> _fill_entry(Job &, Located, fuse_entry_param &);
+	Task<void> _attributes(Job &, Operation &, Located, Task<vfs::Stat>);
+	Task<void> _change(Job &, Operation &, Located, vfs::Changes);
+	Task<void> _read_link(Job &, Operation &, Located);
+	Task<void> _make(Job &, Operation &, Located, std::string_view, vfs::New_node);
+	Task<void> _create(Job &, Operation &, Located, std::string_view, uint16_t, fuse_file_info);
+	Task<void> _link(Job &, Operation &, Located, Located, std::string_view);
+	Task<void> _remove(Job &, Operation &, Located, std::string_view, bool directory);
+	Task<void> _rename(
+		Job &, Operation &, Located, std::string_view, Located, std::string_view, vfs::Rename);
+	Task<void> _open(Job &, Operation &, Located, fuse_file_info);
+	Task<void> _open_handle(Job &, Operation &, Located, fuse_file_info &);
+	Task<void> _close(Job &, Operation &, std::unique_ptr<Handle>);
+	Task<void> _read(Job &, Operation &, Task<size_t>, Mutable_bytes);
+	Task<void> _write(Job &, Operation &, Task<size_t>);
+	Task<void> _control(Job &, Operation &, Task<size_t>, Mutable_bytes);
+	Task<void> _sync(Job &, Operation &, Handle &);
+	Task<void> _space(Job &, Operation &, Located);
+	Task<void> _list(Job &, Operation &, Handle &, uint64_t offset, Mutable_bytes, bool plus);
+	Task<void> _describe(Job &, Handle &, Entry_list &);
+
+	void _answer_transfer(Operation &, Attempt<size_t>, Bytes);
+	void _answer_control(Operation &, Attempt<size_t>, Bytes);
+	void _answer_write(Operation &, Attempt<size_t>);
+	void _answer_attributes(Operation &, Located const &, Attempt<vfs::Stat>);
+	void _list_request(fuse_req_t, fuse_file_info const *, size_t, off_t, bool plus);
+	void _receive_one(fuse_buf &);
+
+	// The requests as libfuse passes them on.
+	void init(fuse_conn_info *);
+	void lookup(fuse_req_t, fuse_ino_t, char const *);
+	void forget(fuse_req_t, fuse_ino_t, uint64_t);
+	void forget_multi(fuse_req_t, size_t, fuse_forget_data *);
+	void getattr(fuse_req_t, fuse_ino_t, fuse_file_info *);
+	void setattr(fuse_req_t, fuse_ino_t, struct stat *, int, fuse_file_info *);
+	void readlink(fuse_req_t, fuse_ino_t);
+	void mknod(fuse_req_t, fuse_ino_t, char const *, mode_t, dev_t);
+	void mkdir(fuse_req_t, fuse_ino_t, char const *, mode_t);
+	void unlink(fuse_req_t, fuse_ino_t, char const *);
+	void rmdir(fuse_req_t, fuse_ino_t, char const *);
+	void symlink(fuse_req_t, char const *, fuse_ino_t, char const *);
+	void rename(fuse_req_t, fuse_ino_t, char const *, fuse_ino_t, char const *, unsigned);
+	void link(fuse_req_t, fuse_ino_t, fuse_ino_t, char const *);
+	void create(fuse_req_t, fuse_ino_t, char const *, mode_t, fuse_file_info *);
+	void open(fuse_req_t, fuse_ino_t, fuse_file_info *);
+	void read(fuse_req_t, fuse_ino_t, size_t, off_t, fuse_file_info *);
+	void write(fuse_req_t, fuse_ino_t, char const *, size_t, off_t, fuse_file_info *);
+	void fsync(fuse_req_t, fuse_ino_t, int, fuse_file_info *);
+	void release(fuse_req_t, fuse_ino_t, fuse_file_info *);
+	void readdir(fuse_req_t, fuse_ino_t, size_t, off_t, fuse_file_info *);
+	void readdirplus(fuse_req_t, fuse_ino_t, size_t, off_t, fuse_file_info *);
+	void statfs(fuse_req_t, fuse_ino_t);
+	void poll(fuse_req_t, fuse_ino_t, fuse_file_info *, fuse_pollhandle *);
+	void ioctl(fuse_req_t, fuse_ino_t, unsigned, void *, fuse_file_info *, unsigned, void const *,
+		size_t, size_t);
+
+public:
+	/* The label is that of all callers' credentials. */
+	Session(Executor &executor, Ref<vfs::Node> root, std::string label, Limits limits);
+
+	/* Whoever ends a session has called `drop_all` before. */
+	~Session();
+
+	/*
+	 * Makes the libfuse session with mount options ("default_permissions", "fsname=…"); false if
+	 * libfuse refuses them.
+	 */
+	bool make(std::vector<std::string> const &options);
+
+	/* For fuse_session_mount and its like; null before `make`. */
+	fuse_session *libfuse() { return _session; }
+
+	/*
+	 * Reads and handles the requests that are there, some dozens at most, so that others get their
+	 * turn. False once the file system is unmounted.
+	 */
+	bool receive();
+
+	/* Handles the bytes of a request that came another way; for tests. */
+	void handle(Bytes request);
+
+	/* Requests that wait, and files that are open. */
+	size_t pending() const { return _pending_count; }
+	size_t open_files() const { return _handles.used(); }
+
+	/* Has all that waits fail, and all that would wait from now on. */
+	void cancel_all();
+
+	/* Begins to close all files; done once nothing is pending. */
+	void close_all();
+
+	/* Waits until no request is pending. Errors: TIMEOUT, CANCELLED. */
+	Task<void> settle(Job &job, uint64_t until_us);
+
+	/* Gives up whatever is still pending, and all files. */
+	void drop_all();
+};
+
+} // namespace bulkhead::fuse
