@@ -35,7 +35,7 @@ private:
 	tpm::Error _driver_error{};
 	tpm::Response_code _response_code = tpm::Response_code::SUCCESS;
 	bool _started = false;
-	uint8_t _message[128]{}; // a command, then its response
+	uint8_t _message[tpm::MESSAGE_MAX_BYTES]{}; // a command, then its response
 
 	Task<tpm::Response, Error> _execute(Job &, Bytes command);
 	Task<tpm::Response, Error> _execute_or_repeat(Job &, uint16_t bytes);
