@@ -149,7 +149,7 @@ void Swtpm::_close()
 	if (_data >= 0) close(_data);
 	if (_control >= 0) close(_control);
 	_data = _control = -1;
-	_unsent = {};
+	_broken = false;
 	_received = 0;
 }
 
@@ -217,22 +217,28 @@ Result Swtpm::cancel_command()
 Result Swtpm::_end(Swtpm_error error, std::string_view what, int number)
 {
 	error = _fail(error, what, number);
-	_close();
+	_broken = true;
+	::shutdown(_data, SHUT_RDWR);
 	if (Tpm_client *const client = std::exchange(_client, nullptr)) client->failed();
 	return error;
 }
 
-/* Whether everything is sent. */
-Attempt<bool, Swtpm_error> Swtpm::_send()
+/* There is one command at a time, so that the socket has room for it unless swtpm hangs. */
+Result Swtpm::_send(Bytes command)
 {
-	while (!_unsent.empty()) {
-		ssize_t const n = send(_data, _unsent.data(), _unsent.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR) continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
-		if (n < 0) return _end(error_of(errno), "the command was not sent", errno).error();
-		_unsent = _unsent.subspan(static_cast<size_t>(n));
+	while (!command.empty()) {
+		ssize_t const n = send(_data, command.data(), command.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n >= 0) {
+			command = command.subspan(static_cast<size_t>(n));
+			continue;
+		}
+		if (errno == EINTR) continue;
+		if (errno != EAGAIN) return _end(error_of(errno), "the command was not sent", errno);
+		pollfd waiting{_data, POLLOUT, 0};
+		if (::poll(&waiting, 1, static_cast<int>(_patience.control_ms)) == 0)
+			return _end(Swtpm_error::TIMEOUT, "the command was not sent");
 	}
-	return true;
+	return Ok{};
 }
 
 /* Whether the response is complete; it has been handed over then. */
@@ -248,16 +254,24 @@ Attempt<bool, Swtpm_error> Swtpm::_receive(int flags)
 		if (_received == size) break;
 		ssize_t const n = recv(_data, _response.data() + _received, MESSAGE_MAX - _received, flags);
 		if (n < 0 && errno == EINTR) continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+		if (n < 0 && errno == EAGAIN) return false;
 		if (n < 0) return _end(error_of(errno), "no response", errno).error();
 		if (n == 0) return _end(Swtpm_error::CLOSED, "no response").error();
-		if (!_client) return _end(Swtpm_error::PROTOCOL, "an answer to no command").error();
 		_received += static_cast<size_t>(n);
 	}
+	if (!_client) return _end(Swtpm_error::PROTOCOL, "an answer to no command").error();
 	Bytes const response = Bytes{_response}.first(std::exchange(_received, 0));
 	// From within this call the client may submit its next command.
 	std::exchange(_client, nullptr)->response(response);
 	return true;
+}
+
+void Swtpm::receive()
+{
+	if (!connected() || _received == MESSAGE_MAX) return;
+	ssize_t const n = recv(_data, _response.data() + _received, MESSAGE_MAX - _received, 0);
+	// An end or an error is met again by `process`.
+	if (n > 0) _received += static_cast<size_t>(n);
 }
 
 void Swtpm::submit(Tpm_client &client, uint8_t locality, Bytes command)
@@ -272,14 +286,12 @@ void Swtpm::submit(Tpm_client &client, uint8_t locality, Bytes command)
 		_locality = locality;
 	}
 	_client = &client;
-	_unsent = command;
-	(void)_send();
+	(void)_send(command);
 }
 
 Result Swtpm::process()
 {
 	if (!connected()) return _fail(Swtpm_error::CLOSED, "not connected");
-	TRY(_send());
 	TRY(_receive(MSG_DONTWAIT));
 	return Ok{};
 }
@@ -289,8 +301,7 @@ Result Swtpm::wait(uint64_t duration_us)
 	if (!busy()) return Ok{};
 	uint64_t const until_us = deadline_after_us(now_us(), duration_us);
 	for (;;) {
-		short const events = static_cast<short>(POLLIN | (wants_to_send() ? POLLOUT : 0));
-		pollfd waiting{_data, events, 0};
+		pollfd waiting{_data, POLLIN, 0};
 		int const n = ::poll(&waiting, 1, milliseconds_until(until_us));
 		if (n < 0 && errno != EINTR) return _end(Swtpm_error::SYSTEM, "poll", errno);
 		if (n > 0) TRY(process());
@@ -303,7 +314,6 @@ void Swtpm::poll()
 	if (!_client) return;
 	if (!blocking) return (void)process();
 	// The socket itself blocks, with a time-out: one system call where poll would make it two.
-	if (wants_to_send()) return (void)wait(uint64_t{_patience.command_ms} * 1000);
 	auto const done = _receive(0);
 	if (done.ok() && !done.value()) (void)_end(Swtpm_error::TIMEOUT, "no response");
 }

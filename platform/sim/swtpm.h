@@ -73,7 +73,7 @@ private:
 	int _control = -1;
 	uint8_t _locality = 0; // as swtpm knows it
 	Tpm_client *_client = nullptr; // who waits for a response
-	Bytes _unsent{};
+	bool _broken = false; // of no use any more, but a loop may still watch the descriptor
 	size_t _received = 0;
 	std::array<uint8_t, MESSAGE_MAX> _response{};
 
@@ -82,12 +82,15 @@ private:
 	Attempt<void, Swtpm_error> _open_control();
 	Attempt<void, Swtpm_error> _command(Bytes request);
 	Attempt<void, Swtpm_error> _end(Swtpm_error error, std::string_view what, int number = 0);
-	Attempt<bool, Swtpm_error> _send();
+	Attempt<void, Swtpm_error> _send(Bytes command);
 	Attempt<bool, Swtpm_error> _receive(int flags);
 	void _close();
 
 public:
-	/* Whether `poll` waits for the response. */
+	/*
+	 * Whether `poll` waits for the response. Software can't cancel a command then, as it doesn't
+	 * run meanwhile.
+	 */
 	bool blocking = false;
 
 	explicit Swtpm(Swtpm_patience patience = {}) : _patience(patience) {}
@@ -106,20 +109,25 @@ public:
 	/* What went wrong last, in a sentence with the address and the reason. */
 	std::string const &message() const { return _message; }
 
-	bool connected() const { return _data >= 0; }
+	bool connected() const { return _data >= 0 && !_broken; }
 
-	/* To wait on: for input, and for output while `wants_to_send`. -1 if not connected. */
+	/* To wait on for input; stays open until the next `connect` or the end. -1: never connected. */
 	int fd() const { return _data; }
-	bool wants_to_send() const { return !_unsent.empty(); }
 
 	/* Whether a command is under way. */
 	bool busy() const { return _client != nullptr; }
 
 	/*
 	 * Takes what has arrived, without waiting. The response goes to whoever submitted the command.
-	 * Errors: CLOSED, PROTOCOL, SYSTEM; the connection is closed then, and the client told.
+	 * Errors: CLOSED, PROTOCOL, SYSTEM; the connection is at its end then, and the client told.
 	 */
 	Attempt<void, Swtpm_error> process();
+
+	/*
+	 * Takes what arrives next, in one `recv` that waits if the descriptor does, and leaves it for
+	 * `process`. For a loop that may block in a source.
+	 */
+	void receive();
 
 	/*
 	 * For `sync_wait`: waits until the response has arrived or `duration_us` have passed, and

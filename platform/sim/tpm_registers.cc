@@ -5,11 +5,80 @@ namespace bulkhead::sim {
 using namespace ptp;
 
 static constexpr uint32_t TPM_RC_COMMAND_SIZE = 0x142;
+static constexpr uint32_t TPM_RC_CANCELED = 0x909;
 static constexpr uint32_t NOTHING = ~0u;
+
+/* Settles which faults a command meets. */
+void Tpm_registers::_begin_command()
+{
+	if (_begun) return;
+	_begun = true;
+	if (faults.burst_one.strike()) _struck |= BURST_ONE;
+	if (faults.burst_zero.strike()) _struck |= BURST_ZERO;
+	if (faults.expect_low.strike()) _struck |= EXPECT_LOW;
+	if (faults.expect_high.strike()) _struck |= EXPECT_HIGH;
+	if (faults.status_invalid.strike()) _struck |= STATUS_INVALID;
+	if (faults.command_byte_lost.strike()) _struck |= BYTE_LOST;
+	if (faults.response_dropped.strike()) _struck |= DROPPED;
+	if (faults.response_until_cancel.strike()) _struck |= UNTIL_CANCEL;
+	_burst_zero_polls = faults.burst_zero_polls;
+	_lose_at = MESSAGE_MAX;
+}
+
+void Tpm_registers::_end_command()
+{
+	_begun = false;
+	_struck = 0;
+}
+
+/* Whether something came between, so that the command is no more. */
+bool Tpm_registers::_disturb(Moment moment)
+{
+	if (moment == faults.reset_at && faults.resets_itself.strike()) {
+		reset();
+		return true;
+	}
+	if (moment == faults.stolen_at && faults.locality_stolen.strike()) {
+		constexpr uint8_t THIEF = LOCALITIES - 1;
+		_write_access(THIEF, ACCESS_SEIZE);
+		if (!faults.thief_stays) _write_access(THIEF, ACCESS_ACTIVE_LOCALITY);
+		return true;
+	}
+	return false;
+}
+
+uint32_t Tpm_registers::_disturbed_status(uint32_t value)
+{
+	constexpr uint32_t BURST_COUNT = 0xffffu << STS_BURST_COUNT_SHIFT;
+	if (_struck & BURST_ONE && value & BURST_COUNT)
+		value = (value & ~BURST_COUNT) | 1u << STS_BURST_COUNT_SHIFT;
+	if (_struck & BURST_ZERO && value & BURST_COUNT && _burst_zero_polls) {
+		if (_burst_zero_polls != Fault::FOREVER) --_burst_zero_polls;
+		value &= ~BURST_COUNT;
+	}
+	bool const receiving = _state == State::RECEPTION;
+	if (_struck & EXPECT_LOW) value &= ~uint32_t{STS_EXPECT};
+	if (_struck & EXPECT_HIGH && receiving) value |= STS_EXPECT;
+	if (_struck & STATUS_INVALID) value &= ~uint32_t{STS_VALID};
+	return value;
+}
+
+void Tpm_registers::_disturb_response()
+{
+	if (_size >= HEADER_SIZE && faults.response_size_wrong.strike())
+		store_be<uint32_t>(std::span(_message).subspan<2, 4>(), faults.response_size);
+	_lose_byte();
+}
+
+void Tpm_registers::_lose_byte()
+{
+	bool const lose = faults.response_byte_lost.strike() && faults.lost_at < _size;
+	_lose_at = lose ? faults.lost_at : MESSAGE_MAX;
+}
 
 void Tpm_registers::_raise(uint8_t interrupt)
 {
-	if (!(_int_enable & INT_globalIntEnable) || !(_int_enable & interrupt)) return;
+	if (!(_int_enable & INT_GLOBAL_ENABLE) || !(_int_enable & interrupt)) return;
 	bool const asserted = _int_status != 0;
 	_int_status |= interrupt;
 	if (!asserted && _interrupt) _interrupt->asserted();
@@ -20,7 +89,7 @@ void Tpm_registers::_enter(State state)
 	_state = state;
 	_polls_to_valid = chip.valid_polls;
 	_valid = _polls_to_valid == 0;
-	if (_valid) _raise(INT_stsValid);
+	if (_valid) _raise(INT_STS_VALID);
 }
 
 void Tpm_registers::_become_ready()
@@ -28,11 +97,12 @@ void Tpm_registers::_become_ready()
 	_ready_wanted = false;
 	_size = _at = 0;
 	_enter(State::READY);
-	_raise(INT_commandReady);
+	_raise(INT_COMMAND_READY);
 }
 
 void Tpm_registers::_want_ready()
 {
+	if (faults.ready_ignored.strike()) return;
 	_ready_wanted = true;
 	_polls_to_ready = chip.ready_polls;
 	if (!_busy && _polls_to_ready == 0) _become_ready();
@@ -43,6 +113,7 @@ void Tpm_registers::_abort()
 {
 	_ready_wanted = false;
 	_answered = false;
+	_end_command();
 	_size = _at = 0;
 	_enter(State::IDLE);
 	if (!_busy || _aborted) return;
@@ -53,9 +124,11 @@ void Tpm_registers::_abort()
 void Tpm_registers::_complete()
 {
 	_answered = false;
+	if (_disturb(Moment::COMPLETION)) return;
 	_at = 0;
+	_disturb_response();
 	_enter(State::COMPLETION);
-	if (_available()) _raise(INT_dataAvail);
+	if (_available()) _raise(INT_DATA_AVAIL);
 }
 
 void Tpm_registers::response(Bytes response)
@@ -65,6 +138,11 @@ void Tpm_registers::response(Bytes response)
 	if (_aborted) {
 		_aborted = false;
 		if (_ready_wanted && _polls_to_ready == 0) _become_ready();
+		return;
+	}
+	if (_struck & DROPPED) return;
+	if (_struck & UNTIL_CANCEL) {
+		_struck |= HELD;
 		return;
 	}
 	_size = copy_bytes(_message, response);
@@ -86,11 +164,12 @@ void Tpm_registers::_answer(uint32_t response_code)
 
 void Tpm_registers::_go()
 {
-	if (_state != State::RECEPTION || _expect()) return;
+	if (_state != State::RECEPTION || _expect() || _struck & EXPECT_HIGH) return;
 	_enter(State::EXECUTION);
 	if (_refused) return _answer(TPM_RC_COMMAND_SIZE);
 	_busy = true;
 	_backend.submit(*this, _active, Bytes{_message}.first(_size));
+	(void)_disturb(Moment::EXECUTION);
 }
 
 /* Software looks at the status: time goes on. */
@@ -101,7 +180,7 @@ void Tpm_registers::_advance()
 	if (_ready_wanted && !_busy && _polls_to_ready-- == 0) _become_ready();
 	if (!_valid && _polls_to_valid-- == 0) {
 		_valid = true;
-		_raise(INT_stsValid);
+		_raise(INT_STS_VALID);
 	}
 }
 
@@ -118,7 +197,7 @@ void Tpm_registers::_leave()
 	_active = NOBODY;
 	if (!_requested) return;
 	_activate(static_cast<uint8_t>(std::bit_width(_requested) - 1));
-	_raise(INT_localityChange);
+	_raise(INT_LOCALITY_CHANGE);
 }
 
 uint8_t Tpm_registers::_access(uint8_t locality)
@@ -126,12 +205,12 @@ uint8_t Tpm_registers::_access(uint8_t locality)
 	if (_active == NOBODY && _requested && _polls_to_grant-- == 0)
 		_activate(static_cast<uint8_t>(std::bit_width(_requested) - 1));
 	uint8_t const mine = static_cast<uint8_t>(1u << locality);
-	uint8_t value = ACCESS_tpmRegValidSts;
-	if (_active == locality) value |= ACCESS_activeLocality;
-	if (_seized & mine) value |= ACCESS_beenSeized;
-	if (_requested & ~mine) value |= ACCESS_pendingRequest;
-	if (_requested & mine) value |= ACCESS_requestUse;
-	if (!_established) value |= ACCESS_tpmEstablishment;
+	uint8_t value = ACCESS_TPM_REG_VALID_STS;
+	if (_active == locality) value |= ACCESS_ACTIVE_LOCALITY;
+	if (_seized & mine) value |= ACCESS_BEEN_SEIZED;
+	if (_requested & ~mine) value |= ACCESS_PENDING_REQUEST;
+	if (_requested & mine) value |= ACCESS_REQUEST_USE;
+	if (!_established) value |= ACCESS_TPM_ESTABLISHMENT;
 	return value;
 }
 
@@ -140,25 +219,26 @@ void Tpm_registers::_write_access(uint8_t locality, uint8_t value)
 	uint8_t const mine = static_cast<uint8_t>(1u << locality);
 	// Only one request in a write has a defined meaning; others are ignored.
 	switch (value) {
-	case ACCESS_requestUse:
+	case ACCESS_REQUEST_USE:
 		if (_active == locality) return;
 		_requested |= mine;
 		_polls_to_grant = chip.grant_polls;
+		if (faults.locality_denied.strike()) _polls_to_grant = Fault::FOREVER;
 		if (_active == NOBODY && _polls_to_grant == 0) _activate(locality);
 		return;
-	case ACCESS_activeLocality:
+	case ACCESS_ACTIVE_LOCALITY:
 		_requested &= static_cast<uint8_t>(~mine);
 		if (_active == locality) _leave();
 		return;
-	case ACCESS_beenSeized: _seized &= static_cast<uint8_t>(~mine); return;
-	case ACCESS_Seize:
+	case ACCESS_BEEN_SEIZED: _seized &= static_cast<uint8_t>(~mine); return;
+	case ACCESS_SEIZE:
 		if (_active != NOBODY && _active >= locality) return;
 		if (_active != NOBODY) {
 			_seized |= static_cast<uint8_t>(1u << _active);
 			_abort();
 		}
 		_activate(locality);
-		_raise(INT_localityChange);
+		_raise(INT_LOCALITY_CHANGE);
 		return;
 	default: return;
 	}
@@ -182,30 +262,36 @@ uint32_t Tpm_registers::_status(uint8_t locality)
 	if (locality != _active) return NOTHING;
 	_advance();
 	if (_dead) return NOTHING;
-	uint32_t value = STS_tpmFamily_2_0 | _burst_count() << STS_burstCount_shift | STS_selfTestDone;
-	if (_state == State::READY) value |= STS_commandReady;
-	if (_available()) value |= STS_dataAvail;
-	if (_expect()) value |= STS_Expect;
+	bool const due =
+		faults.burst_one.due() || faults.burst_zero.due() || faults.status_invalid.due();
+	if (_state == State::READY && due) _begin_command();
+	uint32_t value =
+		STS_TPM_FAMILY_2_0 | _burst_count() << STS_BURST_COUNT_SHIFT | STS_SELF_TEST_DONE;
+	if (_state == State::READY) value |= STS_COMMAND_READY;
+	if (_available()) value |= STS_DATA_AVAIL;
+	if (_expect()) value |= STS_EXPECT;
 	// Before stsValid is set, these two say nothing: software that believes them is to notice.
-	return _valid ? value | STS_stsValid : value ^ (STS_dataAvail | STS_Expect);
+	value = _valid ? value | STS_VALID : value ^ (STS_DATA_AVAIL | STS_EXPECT);
+	return _struck ? _disturbed_status(value) : value;
 }
 
 void Tpm_registers::_write_status(uint8_t value)
 {
-	switch (value & (STS_commandReady | STS_tpmGo | STS_responseRetry)) {
-	case STS_commandReady:
+	switch (value & (STS_COMMAND_READY | STS_TPM_GO | STS_RESPONSE_RETRY)) {
+	case STS_COMMAND_READY:
 		switch (_state) {
 		case State::IDLE: _want_ready(); return;
-		case State::READY: return;
+		case State::READY: return _end_command();
 		default:
 			_abort();
 			if (chip.ready_from_completion) _want_ready();
 			return;
 		}
-	case STS_tpmGo: return _go();
-	case STS_responseRetry:
+	case STS_TPM_GO: return _go();
+	case STS_RESPONSE_RETRY:
 		if (_state != State::COMPLETION) return;
 		_at = 0;
+		_lose_byte();
 		_enter(State::COMPLETION);
 		return;
 	default: return;
@@ -214,8 +300,15 @@ void Tpm_registers::_write_status(uint8_t value)
 
 void Tpm_registers::_write_status_high(uint8_t locality, uint8_t value)
 {
-	if (value & (STS_commandCancel >> 24) && _state == State::EXECUTION && _busy) _backend.cancel();
-	if (value & (STS_resetEstablishmentBit >> 24) && locality >= 3) _established = false;
+	if (value & (STS_COMMAND_CANCEL >> 24) && _state == State::EXECUTION) {
+		bool const held = _struck & HELD;
+		_struck &= static_cast<uint16_t>(~(UNTIL_CANCEL | HELD));
+		if (_busy)
+			_backend.cancel();
+		else if (held)
+			_answer(TPM_RC_CANCELED);
+	}
+	if (value & (STS_RESET_ESTABLISHMENT >> 24) && locality >= 3) _established = false;
 }
 
 uint32_t Tpm_registers::_value(uint8_t locality, uint16_t offset)
@@ -228,12 +321,15 @@ uint32_t Tpm_registers::_value(uint8_t locality, uint16_t offset)
 	case TPM_INT_STATUS: return _int_status;
 	case TPM_INTF_CAPABILITY:
 		// InterfaceVersion 3: FIFO of the PTP for TPM 2.0; DataTransferSizeSupport 3: 64 bytes
-		return 3u << 28 | 3u << 9 | (chip.burst_count_static ? 1u << 8 : 0) | INT_commandReady |
-			1u << 4 | INT_localityChange | INT_stsValid | INT_dataAvail;
+		return 3u << 28 | 3u << 9 | (chip.burst_count_static ? 1u << 8 : 0) | INT_COMMAND_READY |
+			1u << 4 | INT_LOCALITY_CHANGE | INT_STS_VALID | INT_DATA_AVAIL;
 	case TPM_INTERFACE_ID:
 		// CapFIFO, CapDataXferSizeSupport 3: 64 bytes, CapLocality: five; FIFO is selected
-		return 1u << 13 | 3u << 11 | 1u << 8;
-	case TPM_DID_VID: return uint32_t{chip.device} << 16 | chip.vendor;
+		return 1u << 13 | 3u << 11 | 1u << 8 |
+			(faults.interface_wrong.strike() ? faults.interface_type & 0xfu : 0);
+	case TPM_DID_VID:
+		if (faults.vendor_wrong.strike()) return uint32_t{faults.vendor} << 16 | faults.vendor;
+		return uint32_t{chip.device} << 16 | chip.vendor;
 	case TPM_RID: return 0xffffff00 | chip.revision;
 	default: return NOTHING;
 	}
@@ -244,12 +340,12 @@ void Tpm_registers::_write_byte(uint8_t locality, uint16_t offset, uint8_t value
 	if (offset == TPM_ACCESS) return _write_access(locality, value);
 	if (locality != _active) return;
 	constexpr uint8_t INTERRUPTS =
-		INT_commandReady | INT_localityChange | INT_stsValid | INT_dataAvail;
+		INT_COMMAND_READY | INT_LOCALITY_CHANGE | INT_STS_VALID | INT_DATA_AVAIL;
 	switch (offset) {
 	case TPM_STS: return _write_status(value);
 	case TPM_STS + 3: return _write_status_high(locality, value);
 	case TPM_INT_ENABLE:
-		_int_enable = (_int_enable & ~0xffu) | (value & INTERRUPTS) | INT_lowLevel;
+		_int_enable = (_int_enable & ~0xffu) | (value & INTERRUPTS) | INT_LOW_LEVEL;
 		return;
 	case TPM_INT_ENABLE + 3: _int_enable = (_int_enable & 0xffu) | (value & 0x80u) << 24; return;
 	case TPM_INT_STATUS: _int_status &= static_cast<uint8_t>(~value); return;
@@ -270,6 +366,8 @@ void Tpm_registers::_write_fifo(uint8_t locality, Bytes from)
 	constexpr size_t SIZE_KNOWN = 6;
 	if (locality != _active || from.empty()) return;
 	if (_state == State::READY) {
+		if (_disturb(Moment::RECEPTION)) return;
+		_begin_command();
 		_enter(State::RECEPTION);
 		_refused = false;
 		_size = SIZE_KNOWN;
@@ -277,6 +375,10 @@ void Tpm_registers::_write_fifo(uint8_t locality, Bytes from)
 	}
 	if (!_expect()) return;
 	while (!from.empty() && _at < _size) {
+		if (_struck & BYTE_LOST && _at >= SIZE_KNOWN && from.size() >= _size - _at) {
+			_struck &= static_cast<uint16_t>(~BYTE_LOST);
+			from = from.first(_size - _at - 1);
+		}
 		size_t const n = copy_bytes(Mutable_bytes{_message}.subspan(_at, _size - _at), from);
 		from = from.subspan(n);
 		_at += n;
@@ -288,9 +390,16 @@ void Tpm_registers::_write_fifo(uint8_t locality, Bytes from)
 void Tpm_registers::_read_fifo(uint8_t locality, Mutable_bytes to)
 {
 	size_t n = 0;
-	if (locality == _active && _available()) {
-		n = copy_bytes(to, Bytes{_message}.subspan(_at, _size - _at));
-		_at += n;
+	bool const readable = locality == _active && _available();
+	if (readable && !(_at == 0 && _disturb(Moment::READING))) {
+		if (_lose_at >= _at && _lose_at - _at < to.size()) {
+			n = copy_bytes(to, Bytes{_message}.subspan(_at, _lose_at - _at));
+			_at += n + 1;
+			_lose_at = MESSAGE_MAX;
+		}
+		size_t const more = copy_bytes(to.subspan(n), Bytes{_message}.subspan(_at, _size - _at));
+		_at += more;
+		n += more;
 		if (!_available()) _enter(State::COMPLETION);
 	}
 	fill_bytes(to.subspan(n), 0xff);
@@ -330,7 +439,7 @@ void Tpm_registers::reset()
 	_active = NOBODY;
 	_requested = _seized = 0;
 	_established = false;
-	_int_enable = INT_lowLevel;
+	_int_enable = INT_LOW_LEVEL;
 	_int_status = 0;
 }
 

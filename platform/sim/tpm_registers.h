@@ -5,13 +5,17 @@
 // registers of locality 4, and TPM_DATA_CSUM, which the profile defines for I²C only.
 
 #include "platform/sim/tpm_backend.h"
+#include "platform/sim/tpm_faults.h"
 
 #include <array>
 #include <cstdint>
 
 namespace bulkhead::sim {
 
-/* Offsets within a locality's 4 KiB, and bits, by the names that the profile gives them. */
+/*
+ * Offsets within a locality's 4 KiB, and bits. They are written down apart from those of the
+ * driver, so that a slip in either is found.
+ */
 namespace ptp {
 
 inline constexpr uint16_t TPM_ACCESS = 0x000;
@@ -26,32 +30,32 @@ inline constexpr uint16_t TPM_XDATA_FIFO = 0x080;
 inline constexpr uint16_t TPM_DID_VID = 0xf00;
 inline constexpr uint16_t TPM_RID = 0xf04;
 
-inline constexpr uint8_t ACCESS_tpmRegValidSts = 0x80;
-inline constexpr uint8_t ACCESS_activeLocality = 0x20;
-inline constexpr uint8_t ACCESS_beenSeized = 0x10;
-inline constexpr uint8_t ACCESS_Seize = 0x08;
-inline constexpr uint8_t ACCESS_pendingRequest = 0x04;
-inline constexpr uint8_t ACCESS_requestUse = 0x02;
-inline constexpr uint8_t ACCESS_tpmEstablishment = 0x01;
+inline constexpr uint8_t ACCESS_TPM_REG_VALID_STS = 0x80;
+inline constexpr uint8_t ACCESS_ACTIVE_LOCALITY = 0x20;
+inline constexpr uint8_t ACCESS_BEEN_SEIZED = 0x10;
+inline constexpr uint8_t ACCESS_SEIZE = 0x08;
+inline constexpr uint8_t ACCESS_PENDING_REQUEST = 0x04;
+inline constexpr uint8_t ACCESS_REQUEST_USE = 0x02;
+inline constexpr uint8_t ACCESS_TPM_ESTABLISHMENT = 0x01;
 
-inline constexpr uint32_t STS_tpmFamily_2_0 = 1u << 26;
-inline constexpr uint32_t STS_resetEstablishmentBit = 1u << 25;
-inline constexpr uint32_t STS_commandCancel = 1u << 24;
-inline constexpr unsigned STS_burstCount_shift = 8;
-inline constexpr uint8_t STS_stsValid = 0x80;
-inline constexpr uint8_t STS_commandReady = 0x40;
-inline constexpr uint8_t STS_tpmGo = 0x20;
-inline constexpr uint8_t STS_dataAvail = 0x10;
-inline constexpr uint8_t STS_Expect = 0x08;
-inline constexpr uint8_t STS_selfTestDone = 0x04;
-inline constexpr uint8_t STS_responseRetry = 0x02;
+inline constexpr uint32_t STS_TPM_FAMILY_2_0 = 1u << 26;
+inline constexpr uint32_t STS_RESET_ESTABLISHMENT = 1u << 25;
+inline constexpr uint32_t STS_COMMAND_CANCEL = 1u << 24;
+inline constexpr unsigned STS_BURST_COUNT_SHIFT = 8;
+inline constexpr uint8_t STS_VALID = 0x80;
+inline constexpr uint8_t STS_COMMAND_READY = 0x40;
+inline constexpr uint8_t STS_TPM_GO = 0x20;
+inline constexpr uint8_t STS_DATA_AVAIL = 0x10;
+inline constexpr uint8_t STS_EXPECT = 0x08;
+inline constexpr uint8_t STS_SELF_TEST_DONE = 0x04;
+inline constexpr uint8_t STS_RESPONSE_RETRY = 0x02;
 
-inline constexpr uint32_t INT_globalIntEnable = 1u << 31;
-inline constexpr uint8_t INT_commandReady = 0x80;
-inline constexpr uint8_t INT_lowLevel = 0x08; // typePolarity 01
-inline constexpr uint8_t INT_localityChange = 0x04;
-inline constexpr uint8_t INT_stsValid = 0x02;
-inline constexpr uint8_t INT_dataAvail = 0x01;
+inline constexpr uint32_t INT_GLOBAL_ENABLE = 1u << 31;
+inline constexpr uint8_t INT_COMMAND_READY = 0x80;
+inline constexpr uint8_t INT_LOW_LEVEL = 0x08; // typePolarity 01
+inline constexpr uint8_t INT_LOCALITY_CHANGE = 0x04;
+inline constexpr uint8_t INT_STS_VALID = 0x02;
+inline constexpr uint8_t INT_DATA_AVAIL = 0x01;
 
 inline constexpr uint8_t LOCALITIES = 5;
 
@@ -121,8 +125,26 @@ private:
 	uint32_t _polls_to_complete = 0;
 	uint32_t _polls_to_grant = 0;
 
-	uint32_t _int_enable = ptp::INT_lowLevel;
+	uint32_t _int_enable = ptp::INT_LOW_LEVEL;
 	uint8_t _int_status = 0;
+
+	// Faults that struck the command that goes on: a bit for each.
+	enum Struck : uint16_t {
+		BURST_ONE = 1 << 0,
+		BURST_ZERO = 1 << 1,
+		EXPECT_LOW = 1 << 2,
+		EXPECT_HIGH = 1 << 3,
+		STATUS_INVALID = 1 << 4,
+		BYTE_LOST = 1 << 5,
+		DROPPED = 1 << 6,
+		UNTIL_CANCEL = 1 << 7,
+		HELD = 1 << 8, // the response waits for commandCancel
+	};
+
+	uint16_t _struck = 0;
+	bool _begun = false; // it is settled which faults this command meets
+	uint32_t _burst_zero_polls = 0;
+	size_t _lose_at = MESSAGE_MAX; // the byte of the response that gets lost
 
 	size_t _size = 0; // of the command as announced, or of the response
 	size_t _at = 0; // bytes received, or read
@@ -130,6 +152,15 @@ private:
 
 	void response(Bytes response) override;
 	void failed() override { _dead = true; }
+
+	using Moment = Tpm_faults::Moment;
+
+	void _begin_command();
+	void _end_command();
+	bool _disturb(Moment moment);
+	uint32_t _disturbed_status(uint32_t value);
+	void _disturb_response();
+	void _lose_byte();
 
 	void _raise(uint8_t interrupt);
 	void _enter(State state);
@@ -166,6 +197,7 @@ private:
 public:
 	/* May be changed at any time. */
 	Tpm_chip chip;
+	Tpm_faults faults{};
 
 	explicit Tpm_registers(Tpm_backend &backend, Tpm_chip const &c = {})
 		: _backend(backend), chip(c)

@@ -15,12 +15,21 @@ void Tpm_wire::_select(Chip const &chip)
 	// A chip whose mode or word size isn't met understands nothing.
 	bool const understood = chip.mode == spi::Mode::MODE_0 && chip.bits_per_word == 8 &&
 		!chip.lsb_first && !chip.select_active_high;
+	bool const there = chip.select < CHIP_SELECTS && _chips[chip.select];
 	if (_selected != chip.select) {
 		_selected = chip.select;
 		_frame = {};
+		if (there) _begin_frame();
 	}
-	bool const there = chip.select < CHIP_SELECTS && _chips[chip.select];
 	if (!understood || !there) _frame.phase = Frame::Phase::OVER;
+}
+
+void Tpm_wire::_begin_frame()
+{
+	Tpm_faults &faults = _chips[_selected]->faults;
+	_frame.low = faults.line_low.strike();
+	_frame.high = faults.line_high.strike();
+	_frame.faulty = _frame.low || _frame.high || faults.flip_received_1_in || faults.flip_sent_1_in;
 }
 
 void Tpm_wire::_deselect() { _selected = NONE; }
@@ -43,6 +52,8 @@ uint8_t Tpm_wire::_header_byte(Tpm_registers &chip, uint8_t sent)
 		return FLOATING;
 	}
 	_frame.waits = chip.chip.wait_states;
+	if (chip.faults.more_wait_states.strike()) _frame.waits += chip.faults.wait_states;
+	if (chip.faults.endless_wait.strike()) _frame.waits = Fault::FOREVER;
 	_frame.phase = _frame.waits ? Frame::Phase::WAIT : Frame::Phase::DATA;
 	return _frame.waits ? WAITING : READY;
 }
@@ -97,11 +108,25 @@ void Tpm_wire::_exchange(uint8_t const *sent, uint8_t *received, size_t size)
 	}
 }
 
+/* Byte by byte, as each may be changed on its way. */
+void Tpm_wire::_exchange_faulty(uint8_t const *sent, uint8_t *received, size_t size)
+{
+	Tpm_faults &faults = _chips[_selected]->faults;
+	for (size_t i = 0; i < size; ++i) {
+		uint8_t const out = faults.flip(sent ? sent[i] : 0, faults.flip_sent_1_in);
+		uint8_t in = FLOATING;
+		_exchange(&out, &in, 1);
+		if (_frame.low) in = 0;
+		if (_frame.high) in = FLOATING;
+		if (received) received[i] = faults.flip(in, faults.flip_received_1_in);
+	}
+}
+
 Attempt<void, spi::Error> Tpm_wire::_until(Segment const &segment, uint8_t last, size_t &bytes)
 {
 	for (uint32_t n = 0; (last & segment.mask) != segment.value; ++n) {
 		if (n == segment.limit) return spi::Error::CONDITION_UNMET;
-		_exchange(nullptr, &last, 1);
+		_frame.faulty ? _exchange_faulty(nullptr, &last, 1) : _exchange(nullptr, &last, 1);
 		++bytes;
 	}
 	return Ok{};
@@ -115,7 +140,10 @@ Attempt<void, spi::Error> Tpm_wire::_run(
 	if (segment.kind == Segment::Kind::UNTIL) {
 		TRY(_until(segment, last, bytes));
 	} else if (segment.kind != Segment::Kind::DELAY) {
-		_exchange(segment.sent, segment.received, segment.size);
+		if (_frame.faulty)
+			_exchange_faulty(segment.sent, segment.received, segment.size);
+		else
+			_exchange(segment.sent, segment.received, segment.size);
 		if (segment.received && segment.size) last = segment.received[segment.size - 1];
 		bytes += segment.size;
 	}

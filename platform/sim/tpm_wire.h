@@ -44,6 +44,9 @@ private:
 		Phase phase = Phase::HEADER;
 		bool reading = false;
 		bool addressed = false; // to the TPM's address range
+		bool faulty = false; // its bytes don't arrive as they were sent
+		bool low = false; // the chip's output is stuck
+		bool high = false;
 		uint8_t header_bytes = 0;
 		uint8_t left = 0; // bytes of data to come
 		uint16_t address = 0;
@@ -60,7 +63,9 @@ private:
 	uint8_t _header_byte(Tpm_registers &chip, uint8_t sent);
 	uint8_t _wait_byte();
 	size_t _data(Tpm_registers &chip, uint8_t const *sent, uint8_t *received, size_t size);
+	void _begin_frame();
 	void _exchange(uint8_t const *sent, uint8_t *received, size_t size);
+	void _exchange_faulty(uint8_t const *sent, uint8_t *received, size_t size);
 	Attempt<void, spi::Error> _until(spi::Segment const &segment, uint8_t last, size_t &bytes);
 	Attempt<void, spi::Error> _run(
 		spi::Chip const &chip, spi::Segment const &segment, uint8_t &last, size_t &bytes);

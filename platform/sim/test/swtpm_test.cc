@@ -4,9 +4,16 @@
 #include "base/sync_wait.h"
 #include "driver/spi/bus.h"
 #include "platform/sim/swtpm_process.h"
+#include "platform/sim/swtpm_source.h"
 #include "platform/sim/tpm_wire.h"
 
+#include <csignal>
+#include <filesystem>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 namespace bulkhead::sim {
@@ -71,17 +78,17 @@ protected:
 
 	std::vector<uint8_t> transact(std::vector<uint8_t> const &command, uint16_t base = 0)
 	{
-		write(base | TPM_STS, {STS_commandReady});
-		EXPECT_TRUE(status(base) & STS_commandReady);
+		write(base | TPM_STS, {STS_COMMAND_READY});
+		EXPECT_TRUE(status(base) & STS_COMMAND_READY);
 		for (size_t at = 0; at < command.size(); at += 64) {
 			auto const end = std::min(at + 64, command.size());
 			write(base | TPM_DATA_FIFO,
 				{command.begin() + static_cast<ptrdiff_t>(at),
 					command.begin() + static_cast<ptrdiff_t>(end)});
 		}
-		EXPECT_FALSE(status(base) & STS_Expect);
-		write(base | TPM_STS, {STS_tpmGo});
-		while (!(status(base) & STS_dataAvail) && !chip.dead()) {
+		EXPECT_FALSE(status(base) & STS_EXPECT);
+		write(base | TPM_STS, {STS_TPM_GO});
+		while (!(status(base) & STS_DATA_AVAIL) && !chip.dead()) {
 			auto const waited = swtpm.wait();
 			EXPECT_TRUE(waited.ok()) << swtpm.message();
 		}
@@ -92,7 +99,7 @@ protected:
 			response.insert(response.end(), more.begin(), more.end());
 			left -= more.size();
 		}
-		EXPECT_FALSE(status(base) & STS_dataAvail);
+		EXPECT_FALSE(status(base) & STS_DATA_AVAIL);
 		return response;
 	}
 };
@@ -108,7 +115,7 @@ uint32_t code_of(std::vector<uint8_t> const &response)
 TEST_F(Swtpm_test, yields_random_bytes_after_startup)
 {
 	start(false);
-	write(TPM_ACCESS, {ACCESS_requestUse});
+	write(TPM_ACCESS, {ACCESS_REQUEST_USE});
 	EXPECT_EQ(code_of(transact(GET_RANDOM)), 0x100u); // TPM_RC_INITIALIZE
 	EXPECT_EQ(code_of(transact(STARTUP)), 0u);
 	auto const first = transact(GET_RANDOM);
@@ -116,6 +123,198 @@ TEST_F(Swtpm_test, yields_random_bytes_after_startup)
 	EXPECT_EQ(code_of(first), 0u);
 	EXPECT_EQ(first.size(), 28u);
 	EXPECT_NE(first, second);
+}
+
+TEST_F(Swtpm_test, is_started_up_as_firmware_does_it)
+{
+	start(true);
+	swtpm.blocking = true;
+	write(TPM_ACCESS, {ACCESS_REQUEST_USE});
+	EXPECT_EQ(code_of(transact(GET_RANDOM)), 0u);
+}
+
+TEST_F(Swtpm_test, tells_the_tpm_from_which_locality_a_command_comes)
+{
+	start(true);
+	// TPM2_PCR_Reset of PCR 21, with an empty password: for locality 2 only.
+	std::vector<uint8_t> const reset = {
+		0x80, 2, 0, 0, 0, 27, 0, 0, 1, 0x3d, 0, 0, 0, 21, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0};
+	write(TPM_ACCESS, {ACCESS_REQUEST_USE});
+	EXPECT_EQ(code_of(transact(reset)), 0x907u) << "TPM_RC_LOCALITY";
+	write(0x2000 | TPM_ACCESS, {ACCESS_SEIZE});
+	EXPECT_EQ(code_of(transact(reset, 0x2000)), 0u);
+	write(0x2000 | TPM_ACCESS, {ACCESS_ACTIVE_LOCALITY});
+	write(TPM_ACCESS, {ACCESS_REQUEST_USE});
+	EXPECT_EQ(code_of(transact(reset)), 0x907u);
+}
+
+// TPM2_CreatePrimary of an RSA key of 2048 bits, which takes long enough to be cancelled.
+std::vector<uint8_t> const CREATE_PRIMARY = {0x80, 2, 0, 0, 0, 67, 0, 0, 1, 0x31, 0x40, 0, 0, 1, 0,
+	0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0x1a, 0, 1, 0, 0xb, 0, 3, 0, 0x72,
+	0, 0, 0, 6, 0, 0x80, 0, 0x43, 0, 0x10, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+
+TEST_F(Swtpm_test, cancels_a_command)
+{
+	start(true);
+	write(TPM_ACCESS, {ACCESS_REQUEST_USE});
+	write(TPM_STS, {STS_COMMAND_READY});
+	write(TPM_DATA_FIFO, {CREATE_PRIMARY.begin(), CREATE_PRIMARY.begin() + 64});
+	write(TPM_DATA_FIFO, {CREATE_PRIMARY.begin() + 64, CREATE_PRIMARY.end()});
+	write(TPM_STS, {STS_TPM_GO});
+	EXPECT_TRUE(swtpm.busy());
+	write(TPM_STS, {0, 0, 0, STS_COMMAND_CANCEL >> 24});
+	ASSERT_TRUE(swtpm.wait().ok()) << swtpm.message();
+	auto const response = read(TPM_DATA_FIFO, 10);
+	EXPECT_TRUE(code_of(response) == 0x909 || code_of(response) == 0) << code_of(response);
+	// Whatever is left of the response is aborted, and the next command is answered.
+	write(TPM_STS, {STS_COMMAND_READY});
+	EXPECT_EQ(code_of(transact(GET_RANDOM)), 0u);
+}
+
+TEST_F(Swtpm_test, goes_on_after_an_abort)
+{
+	start(true);
+	write(TPM_ACCESS, {ACCESS_REQUEST_USE});
+	write(TPM_STS, {STS_COMMAND_READY});
+	write(TPM_DATA_FIFO, GET_RANDOM);
+	write(TPM_STS, {STS_TPM_GO});
+	write(TPM_STS, {STS_COMMAND_READY});
+	while (!(status() & STS_COMMAND_READY)) ASSERT_TRUE(swtpm.wait().ok()) << swtpm.message();
+	EXPECT_EQ(transact(GET_RANDOM).size(), 28u);
+}
+
+TEST_F(Swtpm_test, powers_the_tpm_on_again)
+{
+	start(true);
+	write(TPM_ACCESS, {ACCESS_REQUEST_USE});
+	ASSERT_TRUE(swtpm.init().ok()) << swtpm.message();
+	EXPECT_EQ(code_of(transact(GET_RANDOM)), 0x100u);
+	EXPECT_EQ(code_of(transact(STARTUP)), 0u);
+}
+
+TEST_F(Swtpm_test, is_a_dead_chip_when_swtpm_dies_in_mid_command)
+{
+	start(true);
+	write(TPM_ACCESS, {ACCESS_REQUEST_USE});
+	::kill(process.pid(), SIGSTOP);
+	write(TPM_STS, {STS_COMMAND_READY});
+	write(TPM_DATA_FIFO, GET_RANDOM);
+	write(TPM_STS, {STS_TPM_GO});
+	EXPECT_TRUE(swtpm.wait(1'000).ok());
+	EXPECT_TRUE(swtpm.busy());
+	process.kill();
+	auto const result = swtpm.wait();
+	ASSERT_FALSE(result.ok());
+	EXPECT_EQ(result.error(), Swtpm_error::CLOSED);
+	EXPECT_TRUE(chip.dead());
+	EXPECT_FALSE(swtpm.connected());
+	EXPECT_EQ(status(), ~0u);
+	EXPECT_NE(swtpm.message().find("swtpm"), std::string::npos);
+}
+
+TEST_F(Swtpm_test, is_told_of_responses_by_a_loop)
+{
+	start(true);
+	for (auto const kind : {linux_host::Loop::Kind::NORMAL, linux_host::Loop::Kind::BLOCKING}) {
+		linux_host::Loop loop;
+		Swtpm_source source{swtpm};
+		ASSERT_TRUE(source.watch(loop, kind).ok());
+		write(TPM_ACCESS, {ACCESS_REQUEST_USE});
+		write(TPM_STS, {STS_COMMAND_READY});
+		write(TPM_DATA_FIFO, GET_RANDOM);
+		write(TPM_STS, {STS_TPM_GO});
+		while (swtpm.busy()) loop.poll(NEVER_US);
+		EXPECT_EQ(code_of(read(TPM_DATA_FIFO, 10)), 0u);
+		EXPECT_EQ(source.loop(), &loop);
+	}
+}
+
+TEST_F(Swtpm_test, leaves_the_loop_when_swtpm_ends)
+{
+	start(true);
+	linux_host::Loop loop;
+	Swtpm_source source{swtpm};
+	ASSERT_TRUE(source.watch(loop).ok());
+	process.stop();
+	while (source.loop()) loop.poll(NEVER_US);
+	EXPECT_FALSE(swtpm.connected());
+}
+
+TEST(Swtpm, says_what_keeps_it_from_connecting)
+{
+	Swtpm swtpm;
+	EXPECT_EQ(swtpm.connect("/nonexistent/socket").error(), Swtpm_error::NO_SOCKET);
+	EXPECT_EQ(swtpm.message(), "swtpm: '/nonexistent/socket': No such file or directory");
+	EXPECT_EQ(swtpm.connect("127.0.0.1:1").error(), Swtpm_error::REFUSED);
+	EXPECT_EQ(swtpm.connect("").error(), Swtpm_error::BAD_ADDRESS);
+	EXPECT_EQ(swtpm.connect("localhost:").error(), Swtpm_error::BAD_ADDRESS);
+	EXPECT_EQ(swtpm.connect(std::string(200, '/')).error(), Swtpm_error::BAD_ADDRESS);
+	EXPECT_FALSE(swtpm.connected());
+	EXPECT_EQ(swtpm.process().error(), Swtpm_error::CLOSED);
+}
+
+TEST(Swtpm, fails_a_command_when_it_is_not_connected)
+{
+	Swtpm swtpm;
+	Tpm_registers chip{swtpm};
+	uint8_t const request = ACCESS_REQUEST_USE, ready = STS_COMMAND_READY, go = STS_TPM_GO;
+	chip.write(TPM_ACCESS, {&request, 1});
+	chip.write(TPM_STS, {&ready, 1});
+	chip.write(TPM_DATA_FIFO, GET_RANDOM);
+	chip.write(TPM_STS, {&go, 1});
+	EXPECT_TRUE(chip.dead());
+}
+
+TEST(Swtpm_process, says_why_it_does_not_start)
+{
+	Swtpm_process process;
+	EXPECT_EQ(process.start({.program = "no-such-swtpm"}).error(), Swtpm_error::NOT_INSTALLED);
+	EXPECT_NE(process.message().find("apt-get install swtpm"), std::string::npos);
+	EXPECT_EQ(process.start({.state = "/nonexistent"}).error(), Swtpm_error::NOT_STARTED);
+	EXPECT_GT(process.message().size(), 30u);
+	EXPECT_FALSE(process.running());
+}
+
+TEST(Swtpm_process, leaves_nothing_behind)
+{
+	Swtpm_process process;
+	ASSERT_TRUE(process.start().ok()) << process.message();
+	auto const directory = std::filesystem::path(process.data_socket()).parent_path();
+	EXPECT_TRUE(std::filesystem::exists(directory));
+	int const pid = process.pid();
+	process.stop();
+	EXPECT_FALSE(std::filesystem::exists(directory));
+	EXPECT_EQ(::kill(pid, 0), -1);
+}
+
+TEST(Swtpm_process, ends_with_its_parent)
+{
+	int channel[2];
+	ASSERT_EQ(pipe(channel), 0);
+	pid_t const child = fork();
+	if (child == 0) {
+		Swtpm_process process;
+		(void)process.start();
+		char text[256] = {};
+		int const pid = process.pid();
+		memcpy(text, &pid, sizeof(pid));
+		process.data_socket().copy(text + sizeof(pid), sizeof(text) - sizeof(pid) - 1);
+		(void)!::write(channel[1], text, sizeof(text));
+		pause();
+		_exit(0);
+	}
+	char text[256];
+	ASSERT_EQ(::read(channel[0], text, sizeof(text)), ssize_t{sizeof(text)});
+	int pid = 0;
+	memcpy(&pid, text, sizeof(pid));
+	ASSERT_GT(pid, 0);
+	pollfd ended{static_cast<int>(syscall(SYS_pidfd_open, pid, 0)), POLLIN, 0};
+	ASSERT_GE(ended.fd, 0);
+	::kill(child, SIGKILL);
+	waitpid(child, nullptr, 0);
+	EXPECT_EQ(poll(&ended, 1, 60'000), 1);
+	for (int const fd : {ended.fd, channel[0], channel[1]}) close(fd);
+	std::filesystem::remove_all(std::filesystem::path(text + sizeof(pid)).parent_path());
 }
 
 } // namespace
