@@ -19,6 +19,13 @@ private:
 	size_t _size = 0;
 	char _text[CAPACITY + 1]{};
 
+	constexpr void _end_at(size_t size)
+	{
+		BULKHEAD_ASSERT(size <= CAPACITY);
+		_size = size;
+		_text[size] = '\0';
+	}
+
 public:
 	constexpr Fixed_string() = default;
 
@@ -46,13 +53,9 @@ public:
 	{
 		Text_writer writer{std::span<char>(_text).subspan(_size, CAPACITY - _size)};
 		format_all(writer, args...);
-		if (writer.cut()) {
-			_text[_size] = '\0';
-			return Error::TOO_LONG;
-		}
-		_size += writer.text().size();
-		_text[_size] = '\0';
-		return Ok{};
+		bool const fits = !writer.cut();
+		_end_at(fits ? _size + writer.text().size() : _size);
+		return fits ? Attempt<void>(Ok{}) : Error::TOO_LONG;
 	}
 
 	/* Replaces the text. Error: TOO_LONG, the text is as before. */
@@ -61,17 +64,12 @@ public:
 		if (text.size() > CAPACITY) return Error::TOO_LONG;
 		// The new text may be a part of the old one.
 		std::copy(text.begin(), text.end(), _text);
-		_size = text.size();
-		_text[_size] = '\0';
+		_end_at(text.size());
 		return Ok{};
 	}
 
 	/* Drops what is behind the first `size` characters. */
-	constexpr void truncate(size_t size)
-	{
-		_size = std::min(size, _size);
-		_text[_size] = '\0';
-	}
+	constexpr void truncate(size_t size) { _end_at(std::min(size, _size)); }
 
 	constexpr void clear() { truncate(0); }
 

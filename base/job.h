@@ -116,16 +116,12 @@ private:
 	bool _cancelled = false;
 	bool _shielded = false;
 
-	static constexpr size_t FRAME_ALIGN = 16;
-
 	static constexpr size_t _padded(size_t n) { return (n + FRAME_ALIGN - 1) & ~(FRAME_ALIGN - 1); }
 
 	static Tag &_tag(std::byte *frame, size_t n)
 	{
 		return *reinterpret_cast<Tag *>(frame + _padded(n));
 	}
-
-	static_assert(sizeof(Tag) % FRAME_ALIGN == 0);
 
 	void _withdraw()
 	{
@@ -142,6 +138,10 @@ private:
 	}
 
 public:
+	/* The alignment of coroutine frames, in bytes. */
+	static constexpr size_t FRAME_ALIGN = 16;
+	static_assert(sizeof(Tag) % FRAME_ALIGN == 0);
+
 	Executor &executor;
 
 	/* How often a leaf operation polls its device before it suspends; ~0U: it never suspends. */

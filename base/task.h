@@ -9,6 +9,10 @@
 //		if (_ready) return take(to);   // no frame, no coroutine
 //		return _read_later(job, to);   // a coroutine
 //	}
+//
+// g++ 12 lays out a frame wrongly if a coroutine without any local variable awaits in a condition
+// (`if (co_await …)`, while, switch): such a coroutine traps when it is called. Await into a
+// variable, or with CO_TRY, and look at that.
 
 #include "base/job.h"
 
@@ -52,6 +56,16 @@ public:
 
 	static void operator delete(void *frame, size_t n) noexcept { Job::free_frame(frame, n); }
 
+	/* The handle of a coroutine by its promise, of which this is the base. */
+	template <typename PROMISE>
+	static std::coroutine_handle<PROMISE> handle_of(PROMISE &promise) noexcept
+	{
+		auto const handle = std::coroutine_handle<PROMISE>::from_promise(promise);
+		// Frames start at this alignment; this one was laid out wrongly, see above.
+		BULKHEAD_ASSERT(reinterpret_cast<uintptr_t>(handle.address()) % Job::FRAME_ALIGN == 0);
+		return handle;
+	}
+
 	std::suspend_always initial_suspend() noexcept { return {}; }
 
 	void unhandled_exception() noexcept { __builtin_trap(); }
@@ -79,7 +93,7 @@ public:
 			return Task(Result(E::OUT_OF_FRAMES));
 		}
 
-		Task get_return_object() noexcept { return Task(Handle::from_promise(*this)); }
+		Task get_return_object() noexcept { return Task(handle_of(*this)); }
 
 		struct Final
 		{
@@ -200,10 +214,7 @@ public:
 
 		static Root get_return_object_on_allocation_failure() noexcept { return Root(); }
 
-		Root get_return_object() noexcept
-		{
-			return Root(std::coroutine_handle<promise_type>::from_promise(*this));
-		}
+		Root get_return_object() noexcept { return Root(handle_of(*this)); }
 
 		struct Final
 		{

@@ -50,7 +50,7 @@ BENCHMARK_CAPTURE(await_task, coroutine_in_coroutine, nested_task);
 
 Root wait_again_and_again(Job &job, Event &event)
 {
-	while ((co_await event.wait(job)).ok()) {}
+	for (Attempt<void> result = Ok{}; result.ok();) result = co_await event.wait(job);
 }
 
 void raise_event(benchmark::State &state)

@@ -97,6 +97,20 @@ Task<int> conditions(Job &job)
 
 TEST_F(Task_test, is_awaited_in_conditions_and_loops) { EXPECT_EQ(run(conditions).value(), 110); }
 
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ == 12
+Task<int> without_variables(Job &job)
+{
+	if ((co_await value(job, 1)).ok()) co_return 1;
+	co_return 2;
+}
+
+TEST_F(Task_test, a_frame_that_the_compiler_laid_out_wrongly_is_noticed)
+{
+	World world;
+	EXPECT_DEATH(static_cast<void>(without_variables(world.a)), "");
+}
+#endif
+
 TEST_F(Task_test, is_awaited_in_initialisers)
 {
 	struct Pair
