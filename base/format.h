@@ -23,7 +23,8 @@ private:
 public:
 	constexpr explicit Text_writer(std::span<char> to) : _to(to) {}
 
-	constexpr void put(std::string_view text)
+	// Text isn't hot, but there is a lot of it: what writes it exists once.
+	[[gnu::noinline]] constexpr void put(std::string_view text)
 	{
 		for (char const c : text) put(c);
 	}
@@ -66,7 +67,7 @@ struct Hex_bytes
 	Bytes bytes;
 };
 
-constexpr void format_decimal(Text_writer &to, uint64_t value)
+[[gnu::noinline]] constexpr void format_decimal(Text_writer &to, uint64_t value)
 {
 	char digits[std::numeric_limits<uint64_t>::digits10 + 1];
 	size_t first = sizeof(digits);
@@ -77,7 +78,8 @@ constexpr void format_decimal(Text_writer &to, uint64_t value)
 	to.put(std::string_view(digits + first, sizeof(digits) - first));
 }
 
-constexpr void format_hex_digits(Text_writer &to, uint64_t value, unsigned min_digits)
+[[gnu::noinline]] constexpr void format_hex_digits(
+	Text_writer &to, uint64_t value, unsigned min_digits)
 {
 	constexpr unsigned MAX_DIGITS = 16;
 	unsigned digits = std::clamp(min_digits, 1U, MAX_DIGITS);

@@ -49,6 +49,10 @@ public:
 /* What a part logs with. Cheap to copy; the sink outlives it. */
 class Log
 {
+public:
+	/* The longest message in bytes; a longer one is cut and marked with " [cut]". */
+	static constexpr size_t MESSAGE_MAX = 256;
+
 private:
 	Log_sink *_sink = nullptr;
 	Level _limit = Level::INFO;
@@ -67,10 +71,16 @@ private:
 		return whole ? text : text.substr(0, behind_first - 1);
 	}
 
-public:
-	/* The longest message in bytes; a longer one is cut and marked with " [cut]". */
-	static constexpr size_t MESSAGE_MAX = 256;
+	[[gnu::noinline]] void _send(
+		Level level, Text_writer const &writer, std::span<char, MESSAGE_MAX> message) const
+	{
+		if (!writer.cut()) return _sink->log(level, writer.text());
+		size_t const size = _whole_characters(writer.text()).size();
+		std::copy(CUT.begin(), CUT.end(), message.begin() + static_cast<ptrdiff_t>(size));
+		_sink->log(level, {message.data(), size + CUT.size()});
+	}
 
+public:
 	/* Drops every message. */
 	constexpr Log() = default;
 
@@ -87,13 +97,9 @@ public:
 	{
 		if (!wants(level)) return;
 		char message[MESSAGE_MAX];
-		std::span<char> const room(message);
-		Text_writer writer{room.first(MESSAGE_MAX - CUT.size())};
+		Text_writer writer{std::span<char>(message).first(MESSAGE_MAX - CUT.size())};
 		format_all(writer, args...);
-		if (!writer.cut()) return _sink->log(level, writer.text());
-		size_t const size = _whole_characters(writer.text()).size();
-		std::copy(CUT.begin(), CUT.end(), room.begin() + size);
-		_sink->log(level, {message, size + CUT.size()});
+		_send(level, writer, message);
 	}
 
 	template <Formattable... ARGS>
