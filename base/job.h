@@ -215,6 +215,9 @@ public:
 		if (_wait_until_us != NEVER_US) executor._arm(*this);
 	}
 
+	/* For awaitables: whether the wait still lasts; otherwise its outcome is settled. */
+	bool waiting() const { return _waiting; }
+
 	/* For events: the wait is fulfilled. */
 	void fulfil() { _wake(Error{}); }
 

@@ -101,6 +101,8 @@ private:
 	void _grant_next()
 	{
 		for (Wait *wait = _waits.front(); wait; wait = _waits.next(*wait)) {
+			// One that was cancelled or came too late stays so, though its job doesn't know yet.
+			if (!wait->job.waiting()) continue;
 			if (!try_begin(wait->client)) continue;
 			wait->unlink();
 			wait->granted = true;
@@ -160,6 +162,9 @@ public:
 		if (!_turn) _grant_next();
 		return true;
 	}
+
+	/* Whether a transaction of the client goes on. */
+	bool in_turn(Client const &client) const { return _turn == &client; }
 
 	bool held_by(Client const &client) const { return _holder == &client; }
 	bool busy() const { return _turn || _holder; }
