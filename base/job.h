@@ -96,7 +96,7 @@ private:
 	friend class List<Job, In_timers>;
 
 	// Behind each frame: how the frame finds its job when it is freed, and its neighbour below.
-	struct Tag
+	struct alignas(16) Tag
 	{
 		Job *job;
 		size_t size;
@@ -140,7 +140,6 @@ private:
 public:
 	/* The alignment of coroutine frames, in bytes. */
 	static constexpr size_t FRAME_ALIGN = 16;
-	static_assert(sizeof(Tag) % FRAME_ALIGN == 0);
 
 	Executor &executor;
 
