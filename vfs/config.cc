@@ -31,7 +31,7 @@ void put(Fixed_string<N> &to, std::string_view text)
 template <typename... ARGS>
 Config_fault fault_of(std::string_view key, ARGS const &...problem)
 {
-	Config_fault fault = Config::fault(key, {});
+	Config_fault fault = Config::fault(key, std::string_view());
 	char text[fault.problem.capacity()];
 	Text_writer writer{text};
 	format_all(writer, problem...);
@@ -124,7 +124,6 @@ Attempt<std::string_view, Config_fault> Config::text(
 	Config_value const found = value(key);
 	if (found.type == Type::ABSENT) return otherwise;
 	if (found.type != Type::TEXT) return wrong_type(key, found.type, "a text");
-	if (found.text.empty()) return fault(key, "is empty");
 	return found.text;
 }
 

@@ -72,7 +72,7 @@ public:
 	static Config_fault fault(std::string_view key, Error error);
 
 	/*
-	 * Typed values; the `otherwise` is for a key that is absent. Texts are not empty. Numbers lie
+	 * Typed values; the `otherwise` is for a key that is absent. Numbers lie
 	 * from `least` to `most`.
 	 */
 	Attempt<std::string_view, Config_fault> text(

@@ -27,6 +27,8 @@ struct Context
 	Log log = {};
 	Offload *offload = nullptr; // null: nothing here can wait for a host
 	Devices *devices = nullptr;
+	uint32_t uid = 0; // whose the nodes are if the manifest doesn't say
+	uint32_t gid = 0;
 };
 
 /* What an entry consists of. */

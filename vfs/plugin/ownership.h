@@ -2,8 +2,7 @@
 
 // The keys by which a manifest says whose a node is.
 
-#include "vfs/config.h"
-#include "vfs/permission.h"
+#include "vfs/plugin.h"
 
 namespace bulkhead::vfs {
 
@@ -13,9 +12,11 @@ inline constexpr Key OWNERSHIP_KEYS[] = {
 	{"gid", Kind::NUMBER, "the number of the group"},
 };
 
-/* What the keys say, for those absent what is given. */
-inline Attempt<Ownership, Config_fault> ownership_of(Config const &config, Ownership ownership)
+/* What the keys say; `mode_bits` if there is no mode. */
+inline Attempt<Ownership, Config_fault> ownership_of(
+	Config const &config, Context const &context, uint16_t mode_bits)
 {
+	Ownership ownership{.mode = mode_bits, .uid = context.uid, .gid = context.gid};
 	std::string_view const mode = TRY(config.text("mode"));
 	if (!mode.empty()) {
 		unsigned bits = 0;

@@ -9,7 +9,7 @@ std::span<Key const> Dir_plugin::keys() const { return OWNERSHIP_KEYS; }
 
 Attempt<Made, Config_fault> Dir_plugin::create(Config const &config, Context const &context) const
 {
-	Ownership const ownership = TRY(ownership_of(config, {.mode = 0755}));
+	Ownership const ownership = TRY(ownership_of(config, context, 0755));
 	auto made = Static_directory::create(context.allocator, context.calendar, ownership);
 	if (!made.ok()) return Config::fault("", made.error());
 	return Made{std::move(made).value(), {}};

@@ -33,7 +33,7 @@ Attempt<Made, Config_fault> Ram_plugin::create(Config const &config, Context con
 	Ram_limits limits;
 	limits.bytes = TRY(config.size("size", limits.bytes));
 	limits.nodes = TRY(config.number("nodes", limits.nodes, 1, uint64_t{1} << 32));
-	Ownership const ownership = TRY(ownership_of(config, {.mode = 0755}));
+	Ownership const ownership = TRY(ownership_of(config, context, 0755));
 	auto root = create_ram(context.allocator, context.calendar, limits, ownership);
 	if (!root.ok()) return Config::fault("", root.error());
 	return Made{std::move(root).value(), {}};
