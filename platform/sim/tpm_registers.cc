@@ -22,7 +22,7 @@ void Tpm_registers::_begin_command()
 	if (faults.response_dropped.strike()) _struck |= DROPPED;
 	if (faults.response_until_cancel.strike()) _struck |= UNTIL_CANCEL;
 	_burst_zero_polls = faults.burst_zero_polls;
-	_lose_at = MESSAGE_MAX;
+	_lose_at = NOWHERE;
 }
 
 void Tpm_registers::_end_command()
@@ -73,7 +73,7 @@ void Tpm_registers::_disturb_response()
 void Tpm_registers::_lose_byte()
 {
 	bool const lose = faults.response_byte_lost.strike() && faults.lost_at < _size;
-	_lose_at = lose ? faults.lost_at : MESSAGE_MAX;
+	_lose_at = lose ? faults.lost_at : NOWHERE;
 }
 
 void Tpm_registers::_raise(uint8_t interrupt)
@@ -252,7 +252,7 @@ uint32_t Tpm_registers::_burst_count() const
 	case State::COMPLETION:
 		if (!_available()) return 0;
 		if (chip.burst_count_static) return chip.burst_count;
-		return static_cast<uint32_t>(std::min<size_t>(chip.burst_count, _size - _at));
+		return static_cast<uint32_t>(std::min<size_t>(chip.burst_count, _left()));
 	default: return 0;
 	}
 }
@@ -392,14 +392,16 @@ void Tpm_registers::_read_fifo(uint8_t locality, Mutable_bytes to)
 	size_t n = 0;
 	bool const readable = locality == _active && _available();
 	if (readable && !(_at == 0 && _disturb(Moment::READING))) {
-		if (_lose_at >= _at && _lose_at - _at < to.size()) {
-			n = copy_bytes(to, Bytes{_message}.subspan(_at, _lose_at - _at));
-			_at += n + 1;
-			_lose_at = MESSAGE_MAX;
+		n = copy_bytes(to, Bytes{_message}.subspan(_at, std::min(_lose_at, _size) - _at));
+		_at += n;
+		if (_at == _lose_at) {
+			_lose_at = NOWHERE;
+			++_at;
+			size_t const more =
+				copy_bytes(to.subspan(n), Bytes{_message}.subspan(_at, _size - _at));
+			_at += more;
+			n += more;
 		}
-		size_t const more = copy_bytes(to.subspan(n), Bytes{_message}.subspan(_at, _size - _at));
-		_at += more;
-		n += more;
 		if (!_available()) _enter(State::COMPLETION);
 	}
 	fill_bytes(to.subspan(n), 0xff);

@@ -102,6 +102,7 @@ public:
 
 private:
 	static constexpr uint8_t NOBODY = 0xff;
+	static constexpr size_t NOWHERE = SIZE_MAX;
 	static constexpr size_t HEADER_SIZE = 10;
 
 	Tpm_backend &_backend;
@@ -144,7 +145,7 @@ private:
 	uint16_t _struck = 0;
 	bool _begun = false; // it is settled which faults this command meets
 	uint32_t _burst_zero_polls = 0;
-	size_t _lose_at = MESSAGE_MAX; // the byte of the response that gets lost
+	size_t _lose_at = NOWHERE; // the byte of the response that gets lost
 
 	size_t _size = 0; // of the command as announced, or of the response
 	size_t _at = 0; // bytes received, or read
@@ -175,7 +176,10 @@ private:
 	void _leave();
 
 	bool _expect() const { return _state == State::RECEPTION && _at < _size; }
-	bool _available() const { return _state == State::COMPLETION && _at < _size; }
+	bool _available() const { return _state == State::COMPLETION && _left() > 0; }
+
+	/* Bytes of the response that can still be read: a lost one can't. */
+	size_t _left() const { return _size - _at - (_lose_at < _size ? 1 : 0); }
 	uint32_t _burst_count() const;
 	uint8_t _access(uint8_t locality);
 	uint32_t _status(uint8_t locality);

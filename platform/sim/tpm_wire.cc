@@ -12,16 +12,15 @@ static constexpr uint8_t WAITING = 0x00;
 
 void Tpm_wire::_select(Chip const &chip)
 {
+	_selected = chip.select;
+	_frame = {};
 	// A chip whose mode or word size isn't met understands nothing.
 	bool const understood = chip.mode == spi::Mode::MODE_0 && chip.bits_per_word == 8 &&
 		!chip.lsb_first && !chip.select_active_high;
-	bool const there = chip.select < CHIP_SELECTS && _chips[chip.select];
-	if (_selected != chip.select) {
-		_selected = chip.select;
-		_frame = {};
-		if (there) _begin_frame();
-	}
-	if (!understood || !there) _frame.phase = Frame::Phase::OVER;
+	if (understood && chip.select < CHIP_SELECTS && _chips[chip.select])
+		_begin_frame();
+	else
+		_frame.phase = Frame::Phase::OVER;
 }
 
 void Tpm_wire::_begin_frame()
@@ -136,7 +135,7 @@ Attempt<void, spi::Error> Tpm_wire::_until(Segment const &segment, uint8_t last,
 Attempt<void, spi::Error> Tpm_wire::_run(
 	Chip const &chip, Segment const &segment, uint8_t &last, size_t &bytes)
 {
-	_select(chip);
+	if (_selected != chip.select) _select(chip);
 	if (segment.kind == Segment::Kind::UNTIL) {
 		TRY(_until(segment, last, bytes));
 	} else if (segment.kind != Segment::Kind::DELAY) {

@@ -10,7 +10,9 @@
 #include <csignal>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -251,6 +253,124 @@ TEST(Swtpm, says_what_keeps_it_from_connecting)
 	EXPECT_EQ(swtpm.connect(std::string(200, '/')).error(), Swtpm_error::BAD_ADDRESS);
 	EXPECT_FALSE(swtpm.connected());
 	EXPECT_EQ(swtpm.process().error(), Swtpm_error::CLOSED);
+}
+
+/* What listens where swtpm would, and answers what the test says. */
+struct Impostor : testing::Test, Tpm_client
+{
+	int listening = -1;
+	int connection = -1;
+	std::vector<uint8_t> answer{};
+	bool failure = false;
+	Swtpm swtpm{};
+
+	void response(Bytes bytes) override { answer.assign(bytes.begin(), bytes.end()); }
+	void failed() override { failure = true; }
+
+	void SetUp() override
+	{
+		sockaddr_in address{};
+		address.sin_family = AF_INET;
+		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		socklen_t size = sizeof(address);
+		listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		ASSERT_EQ(bind(listening, reinterpret_cast<sockaddr *>(&address), size), 0);
+		ASSERT_EQ(listen(listening, 1), 0);
+		getsockname(listening, reinterpret_cast<sockaddr *>(&address), &size);
+		auto const where = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+		ASSERT_TRUE(swtpm.connect(where).ok()) << swtpm.message();
+		connection = accept(listening, nullptr, nullptr);
+		swtpm.submit(*this, 0, GET_RANDOM);
+		uint8_t command[12];
+		EXPECT_EQ(recv(connection, command, sizeof(command), MSG_WAITALL), 12);
+	}
+
+	void TearDown() override
+	{
+		for (int const fd : {listening, connection}) close(fd);
+	}
+
+	void say(std::vector<uint8_t> const &bytes)
+	{
+		EXPECT_EQ(send(connection, bytes.data(), bytes.size(), 0), ssize_t(bytes.size()));
+	}
+};
+
+TEST_F(Impostor, sends_a_response_in_pieces)
+{
+	std::vector<uint8_t> const response = {0x80, 1, 0, 0, 0, 11, 0, 0, 0, 0, 42};
+	for (size_t i = 0; i < response.size(); ++i) {
+		EXPECT_TRUE(swtpm.busy());
+		say({response[i]});
+		while (swtpm.wait(1'000).ok() && i + 1 == response.size() && swtpm.busy()) {}
+	}
+	EXPECT_EQ(answer, response);
+	EXPECT_FALSE(swtpm.busy());
+}
+
+TEST_F(Impostor, sends_a_size_that_no_response_has)
+{
+	say({0x80, 1, 0, 0, 0, 9, 0, 0, 0, 0});
+	EXPECT_EQ(swtpm.wait().error(), Swtpm_error::PROTOCOL);
+	EXPECT_TRUE(failure);
+	EXPECT_FALSE(swtpm.connected());
+}
+
+TEST_F(Impostor, sends_more_than_a_response)
+{
+	say({0x80, 1, 0, 0, 0, 10, 0, 0, 0, 0, 1, 2, 3});
+	EXPECT_EQ(swtpm.wait().error(), Swtpm_error::PROTOCOL);
+	EXPECT_TRUE(failure);
+}
+
+TEST_F(Impostor, answers_without_being_asked)
+{
+	std::vector<uint8_t> const response = {0x80, 1, 0, 0, 0, 10, 0, 0, 0, 0};
+	say(response);
+	EXPECT_TRUE(swtpm.wait().ok());
+	EXPECT_EQ(answer, response);
+	say(response);
+	pollfd waiting{swtpm.fd(), POLLIN, 0};
+	ASSERT_EQ(poll(&waiting, 1, 60'000), 1);
+	EXPECT_EQ(swtpm.process().error(), Swtpm_error::PROTOCOL);
+	EXPECT_FALSE(failure) << "nobody waited for it";
+}
+
+TEST_F(Impostor, closes_in_mid_response)
+{
+	say({0x80, 1, 0, 0});
+	shutdown(connection, SHUT_RDWR);
+	swtpm.blocking = true;
+	swtpm.poll();
+	EXPECT_TRUE(failure);
+	EXPECT_NE(swtpm.message().find("closed"), std::string::npos) << swtpm.message();
+}
+
+TEST_F(Impostor, has_no_control_socket)
+{
+	EXPECT_EQ(swtpm.cancel_command().error(), Swtpm_error::NO_SOCKET);
+	EXPECT_TRUE(swtpm.busy());
+}
+
+TEST(Swtpm, loses_patience)
+{
+	Swtpm_process process;
+	ASSERT_TRUE(process.start().ok()) << process.message();
+	Swtpm swtpm{{.command_ms = 20}};
+	ASSERT_TRUE(swtpm.connect(process.data_socket()).ok());
+	swtpm.blocking = true;
+	Tpm_registers chip{swtpm};
+	::kill(process.pid(), SIGSTOP);
+	uint8_t const request = ACCESS_REQUEST_USE, ready = STS_COMMAND_READY, go = STS_TPM_GO;
+	chip.write(TPM_ACCESS, {&request, 1});
+	chip.write(TPM_STS, {&ready, 1});
+	chip.write(TPM_DATA_FIFO, GET_RANDOM);
+	chip.write(TPM_STS, {&go, 1});
+	uint8_t status = 0;
+	chip.read(TPM_STS, {&status, 1});
+	EXPECT_TRUE(chip.dead());
+	EXPECT_NE(swtpm.message().find("in time"), std::string::npos) << swtpm.message();
+	process.kill();
 }
 
 TEST(Swtpm, fails_a_command_when_it_is_not_connected)

@@ -124,6 +124,7 @@ TEST_F(Tpm_faults_test, loses_a_byte_of_the_response_once)
 	bring_to(State::EXECUTION);
 	auto short_one = message(20);
 	short_one.erase(short_one.begin() + 10);
+	EXPECT_EQ(burst_count(), 19u);
 	EXPECT_EQ(receive(15), Bytes_vector(short_one.begin(), short_one.begin() + 15));
 	EXPECT_TRUE(has(STS_DATA_AVAIL));
 	receive(4);

@@ -234,6 +234,20 @@ TEST_F(Tpm_registers_test, ignores_what_its_state_does_not_allow)
 	EXPECT_EQ(receive(20), message(20));
 }
 
+TEST_F(Tpm_registers_test, gives_the_largest_response_and_cuts_a_larger_one)
+{
+	for (size_t const size : {size_t{4096}, size_t{5000}}) {
+		bring_to(State::EXECUTION);
+		backend.answer(message(size));
+		auto expected = message(size);
+		expected.resize(4096);
+		EXPECT_EQ(receive(4096), expected);
+		EXPECT_FALSE(has(STS_DATA_AVAIL));
+		EXPECT_EQ(receive(1)[0], 0xff);
+		set_status(STS_COMMAND_READY);
+	}
+}
+
 TEST_F(Tpm_registers_test, gives_a_response_again)
 {
 	bring_to(State::COMPLETION);
