@@ -1,0 +1,131 @@
+// The `bulkhead` command: reads the command line; what it does is elsewhere.
+
+#include "tool/completion.h"
+#include "tool/doctor.h"
+#include "tool/outcome.h"
+#include "tool/serve.h"
+#include "tool/show.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+namespace bulkhead::tool {
+
+namespace {
+
+constexpr char const *EXAMPLES = R"(Examples:
+  bulkhead doctor                              what this machine offers
+  bulkhead serve tpm.toml --mount /run/dev     serve in the foreground, until Ctrl-C
+  bulkhead serve --check tpm.toml              look for faults only
+  bulkhead tree tpm.toml                       what would be served
+  bulkhead stat /run/dev/tpm0                  what a file is; for a device its counters
+  tpm2_getrandom -T device:/run/dev/dev/tpm0 8 --hex
+
+Exit codes: 0 done, 1 failed, 2 command line, 3 manifest, 4 mount point, 5 FUSE, 6 bus or device.
+See bulkhead(1) and bulkhead.toml(5).)";
+
+class Command_line
+{
+private:
+	CLI::App _app{"Drivers, services and virtual machines as compartments: devices and files\n"
+				  "from a manifest, served to programs",
+		"bulkhead"};
+	Serve_options _serve{};
+	Tree_options _tree{};
+	Stat_options _stat{};
+	bool _doctor_json = false;
+	std::string _shell{};
+	std::vector<std::string> _stat_arguments{};
+
+	CLI::App *_serve_command = nullptr;
+	CLI::App *_tree_command = nullptr;
+	CLI::App *_stat_command = nullptr;
+	CLI::App *_doctor_command = nullptr;
+	CLI::App *_completion_command = nullptr;
+
+	void _describe_serve()
+	{
+		_serve_command = _app.add_subcommand("serve", "Mount and serve what a manifest describes");
+		_serve_command->add_option("manifest", _serve.manifest, "Manifest to serve")->required();
+		_serve_command->add_option(
+			"-m,--mount", _serve.mount, "Directory to mount at, instead of the manifest's");
+		_serve_command->add_flag(
+			"--check", _serve.check, "Look for faults of the manifest and do nothing else");
+		_serve_command->add_option("--ready-fd", _serve.ready_fd,
+			"File descriptor that a line is written to when all is served");
+		_serve_command->add_flag("-v,--verbose", _serve.verbose, "Say more");
+	}
+
+	void _describe_others()
+	{
+		_tree_command =
+			_app.add_subcommand("tree", "Show the tree of a manifest or of a directory");
+		_tree_command->add_option("of", _tree.of, "Manifest, or directory")->required();
+		_tree_command->add_option("--depth", _tree.depth, "How deep to look into a directory")
+			->capture_default_str();
+		_tree_command->add_flag("--json", _tree.json, "For programs");
+		_stat_command = _app.add_subcommand("stat", "Say what a file is, and how its device fares");
+		_stat_command
+			->add_option("path", _stat_arguments,
+				"Path of a mounted file; or a manifest and a path in its tree")
+			->required()
+			->expected(1, 2);
+		_stat_command->add_flag("--json", _stat.json, "For programs");
+		_doctor_command = _app.add_subcommand(
+			"doctor", "Say what this machine offers, and what to do about the rest");
+		_doctor_command->add_flag("--json", _doctor_json, "For programs");
+		_completion_command =
+			_app.add_subcommand("completion", "Print what a shell needs to complete this command");
+		_completion_command->add_option("shell", _shell, "bash or zsh")
+			->required()
+			->check(CLI::IsMember({"bash", "zsh"}));
+	}
+
+	int _run_stat()
+	{
+		_stat.path = _stat_arguments.back();
+		if (_stat_arguments.size() == 2) _stat.manifest = _stat_arguments.front();
+		return show_stat(_stat);
+	}
+
+public:
+	Command_line()
+	{
+		_app.set_version_flag("--version", "bulkhead " BULKHEAD_VERSION);
+		_app.footer(EXAMPLES);
+		_app.require_subcommand(1);
+		_describe_serve();
+		_describe_others();
+	}
+
+	/* Throws what CLI11 and the C++ library throw. */
+	int run(int count, char **arguments)
+	{
+		try {
+			_app.parse(count, arguments);
+		} catch (CLI::ParseError const &error) {
+			return static_cast<int>(_app.exit(error) == 0 ? Exit::OK : Exit::USAGE);
+		}
+		if (*_serve_command) return serve(_serve);
+		if (*_tree_command) return show_tree(_tree);
+		if (*_stat_command) return _run_stat();
+		if (*_doctor_command) return doctor(_doctor_json);
+		return print_completion(_shell);
+	}
+};
+
+} // namespace
+
+} // namespace bulkhead::tool
+
+int main(int count, char **arguments)
+{
+	// The one place where exceptions of libraries arrive.
+	try {
+		return bulkhead::tool::Command_line().run(count, arguments);
+	} catch (std::exception const &exception) {
+		fprintf(stderr, "bulkhead: %s\n", exception.what());
+		return static_cast<int>(bulkhead::tool::Exit::FAILURE);
+	}
+}

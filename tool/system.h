@@ -1,0 +1,54 @@
+#pragma once
+
+// A whole system as a manifest describes it: hardware, and the tree of files over it.
+
+#include "base/log.h"
+#include "platform/linux/heap.h"
+#include "tool/hardware.h"
+#include "tool/host_calendar.h"
+#include "vfs/plugin.h"
+#include "vfs/tree.h"
+
+namespace bulkhead::tool {
+
+class System
+{
+private:
+	Manifest &_manifest;
+	linux_host::Loop &_loop;
+	Log const _log;
+	linux_host::Heap _heap{};
+	Host_calendar _calendar{};
+	Hardware _hardware;
+	std::optional<vfs::Tree> _tree{};
+
+	void _check_file(Section const &);
+	void _attach(Section const &);
+	void _build_tree();
+
+public:
+	/* All of these outlive the system. */
+	System(linux_host::Loop &loop, Manifest &manifest, Log log);
+	~System();
+
+	/*
+	 * Checks the whole manifest, and adds all faults to the manifest's. If there are none, the tree
+	 * is there afterwards, with stand-ins for the devices: nothing of the machine was touched.
+	 */
+	void describe();
+
+	/* The same with devices that are driven. Faults go to the manifest, trouble is returned. */
+	std::optional<Trouble> start();
+
+	/* Only if the manifest has no faults. */
+	vfs::Tree &tree() { return *_tree; }
+};
+
+/* How many requests may wait at a time if the manifest doesn't say. */
+inline constexpr uint64_t REQUESTS_USUAL = 4096;
+
+/* The keys of [serve], and the plugins that a manifest can name. */
+std::span<vfs::Key const> serve_keys();
+std::span<vfs::Plugin const *const> plugins();
+
+} // namespace bulkhead::tool
