@@ -100,11 +100,15 @@ bool Host_bus::poll(uint64_t until_us)
 	if (until_us == 0) return false;
 	// Nobody else would ever end such a wait.
 	BULKHEAD_ASSERT(until_us != NEVER_US);
+	sleep_until(until_us);
+	return false;
+}
+
+void Host_bus::sleep_until(uint64_t until_us)
+{
 	timespec const until{
 		static_cast<time_t>(until_us / 1'000'000), static_cast<long>(until_us % 1'000'000 * 1000)};
-	// A signal's handler has run then; whoever called looks at the time again.
 	(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
-	return false;
 }
 
 int Host_bus::fd() const { return _simulation ? _simulation->swtpm.fd() : -1; }

@@ -63,6 +63,7 @@ public:
 	spi::Device &device() { return *_device; }
 	Job &job() { return _job; }
 	uint64_t now_us() const { return _clock.now_us(); }
+	spi::Limits const &limits() const { return _bus->limits(); }
 	Wire_counters const &counters() const { return _controller->counters(); }
 
 	/*
@@ -76,6 +77,9 @@ public:
 	 * (Microseconds of CLOCK_MONOTONIC; 0: doesn't sleep.)
 	 */
 	bool poll(uint64_t until_us);
+
+	/* Sleeps until the time comes, or a signal. */
+	void sleep_until(uint64_t until_us);
 
 	/* Becomes readable when the chip has something new; -1: there is no such descriptor. */
 	int fd() const;

@@ -27,7 +27,7 @@ static Attempt<void, Name_error> parse_option(std::string_view option, Host_name
 	if (key == "locality") return parse_number<uint8_t>(value, 0, 4, name.locality);
 	if (name.kind != Host_name::Kind::SIM) return Name_error::UNKNOWN_OPTION;
 	if (key == "select") return parse_number<uint8_t>(value, 0, 7, name.select);
-	if (key == "wait_states") return parse_number(value, 0u, 1000u, name.wait_states);
+	if (key == "wait_states") return parse_number(value, 0u, 100'000u, name.wait_states);
 	if (key == "burst_count") return parse_number<uint16_t>(value, 1, 4096, name.burst_count);
 	if (key != "control") return Name_error::UNKNOWN_OPTION;
 	if (value.empty()) return Name_error::NO_PATH;

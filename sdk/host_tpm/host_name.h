@@ -29,7 +29,7 @@ struct Host_name
 	// SIM only.
 	std::string_view control = {}; // swtpm's control socket: localities and cancelling need it
 	uint8_t select = 0; // the chip select that is used, 0-7; the TPM is at 0
-	uint32_t wait_states = 0; // that the chip inserts in each frame
+	uint32_t wait_states = 0; // that the chip inserts in each frame, at most 100000
 	uint16_t burst_count = 64; // 1-4096
 };
 
