@@ -24,6 +24,15 @@ public:
 	void succeeded() { _ok = true; }
 };
 
+/* The controller's task ends before the bus is brought to rest; parameters have no such order. */
+struct Device::Unfinished
+{
+	Running running;
+	Task<void, Error> task;
+
+	Unfinished(Running &&r, Task<void, Error> &&t) : running(std::move(r)), task(std::move(t)) {}
+};
+
 static bool has_condition(std::span<Segment const> segments)
 {
 	for (Segment const &segment : segments)
@@ -37,7 +46,8 @@ static Attempt<void, Error> check_chip(Chip const &chip, Limits const &limits, R
 {
 	if (chip.select >= limits.chip_selects) return Error::CHIP_SELECT_FAULT;
 	if (chip.clock_hz > rights.clock_max_hz) return Error::DENIED;
-	if (!(limits.modes & (1u << unsigned(chip.mode)))) return Error::UNSUPPORTED;
+	if (chip.mode > Mode::MODE_3 || !(limits.modes & (1u << unsigned(chip.mode))))
+		return Error::UNSUPPORTED;
 	if (chip.bits_per_word == 0 || chip.bits_per_word > 32) return Error::UNSUPPORTED;
 	if (!(limits.bits_per_word & (1u << (chip.bits_per_word - 1)))) return Error::UNSUPPORTED;
 	if (chip.clock_hz == 0 || chip.clock_hz < limits.clock_min_hz) return Error::UNSUPPORTED;
@@ -53,39 +63,64 @@ static size_t word_bytes(unsigned bits_per_word)
 	return bits_per_word <= 8 ? 1 : bits_per_word <= 16 ? 2 : 4;
 }
 
+/* A list may come from somewhere else: no combination of its fields is taken on trust. */
+static bool makes_sense(Segment const &segment, size_t word, bool any_received)
+{
+	bool const sends = segment.sent, receives = segment.received;
+	switch (segment.kind) {
+	case Segment::Kind::OUT:
+		if (!sends || receives) return false;
+		break;
+	case Segment::Kind::IN:
+		if (sends || !receives) return false;
+		break;
+	case Segment::Kind::EXCHANGE:
+		if (!sends || !receives) return false;
+		break;
+	case Segment::Kind::IN_PLACE:
+		if (!sends || segment.sent != segment.received) return false;
+		break;
+	case Segment::Kind::DELAY: return !sends && !receives && !segment.size;
+	case Segment::Kind::UNTIL:
+		// Something must have been received to look at, in words of bytes.
+		return !sends && !receives && !segment.size && any_received && segment.limit && word == 1;
+	default: return false;
+	}
+	return segment.size && segment.size % word == 0;
+}
+
 Attempt<void, Error> Device::_check(std::span<Segment const> segments, After after) const
 {
 	Limits const &limits = _bus.limits();
 	size_t sent = 0, received = 0;
 	size_t const word = word_bytes(_chip.bits_per_word);
-	bool any_received = false, condition = false;
+	bool condition = false;
 
+	TRY(check_chip(_chip, limits, _rights));
+	if (segments.empty()) return Error::INVALID;
+	if (segments.size() > limits.segments_max) return Error::TOO_LONG;
 	for (Segment const &segment : segments) {
-		bool const data = segment.sent || segment.received;
-		if (segment.kind == Segment::Kind::UNTIL) {
-			condition = true;
-			if (!any_received || segment.limit == 0 || word != 1) return Error::INVALID;
-		}
-		if (data && (segment.size == 0 || segment.size % word)) return Error::INVALID;
+		if (!makes_sense(segment, word, received)) return Error::INVALID;
+		condition |= segment.kind == Segment::Kind::UNTIL;
 		// Each byte counts against the limit once, hence no sum can overflow unnoticed.
 		if (segment.sent && segment.size > limits.sent_max - sent) return Error::TOO_LONG;
 		if (segment.received && segment.size > limits.received_max - received)
 			return Error::TOO_LONG;
 		if (segment.sent) sent += segment.size;
 		if (segment.received) received += segment.size;
-		any_received |= receives(segment);
 	}
-	if (segments.empty() || segments.size() > limits.segments_max) return Error::TOO_LONG;
 	if (after == After::KEEP_SELECTED && !holds_bus()) return Error::NOT_OWNER;
 	if (after == After::KEEP_SELECTED && !limits.keeps_selected) return Error::UNSUPPORTED;
 	if (condition && !limits.conditional && !limits.keeps_selected) return Error::UNSUPPORTED;
-	return check_chip(_chip, limits, _rights);
+	return Ok{};
 }
 
 void Device::_ended(bool ok, After after)
 {
-	if (!ok) _bus._controller.idle();
-	_bus._selected = ok && after == After::KEEP_SELECTED ? &_client : nullptr;
+	// Who has released the bus meanwhile doesn't keep its chip.
+	bool const keep = ok && after == After::KEEP_SELECTED && holds_bus();
+	if (!ok || (after == After::KEEP_SELECTED && !keep)) _bus._controller.idle();
+	_bus._selected = keep ? &_client : nullptr;
 	_bus._arbiter.end(_client);
 }
 
@@ -103,28 +138,43 @@ Task<void, Error> Device::_run_later(Job &job, std::span<Segment const> segments
 	{
 		// What a turn ends, `Running` ends, too: from here on it is the one that does.
 		CO_TRY_ASSIGN(Arbiter::Turn turn, co_await _bus._arbiter.turn(job, _client));
+		if (after == After::KEEP_SELECTED && !holds_bus()) co_return Error::NOT_OWNER;
 		turn.pass_on();
 	}
 	co_return co_await _run(job, segments, after);
+}
+
+/* The controller sees settings that don't change during a transfer. */
+void Device::_choose_chip()
+{
+	Chip const &last = _bus._chip;
+	bool const same_lines = _chip.select == last.select && _chip.mode == last.mode &&
+		_chip.select_active_high == last.select_active_high;
+	if (_bus._selected && !same_lines) {
+		_bus._controller.idle();
+		_bus._selected = nullptr;
+	}
+	_bus._chip = _chip;
 }
 
 /* The turn has begun. A controller that needn't wait makes no coroutine here. */
 Task<void, Error> Device::_run(Job &job, std::span<Segment const> segments, After after)
 {
 	Running running{*this, after};
+	_choose_chip();
 	bool const emulate = !_bus.limits().conditional && has_condition(segments);
 	Task<void, Error> task = emulate ? _emulate(job, segments, after)
-									 : _bus._controller.transfer(job, _chip, segments, after);
-	if (!task.ready()) return _finish(job, std::move(running), std::move(task));
+									 : _bus._controller.transfer(job, _bus._chip, segments, after);
+	if (!task.ready()) return _finish(job, {std::move(running), std::move(task)});
 	Attempt<void, Error> const result = task.take();
 	if (result.ok()) running.succeeded();
 	return result;
 }
 
-Task<void, Error> Device::_finish(Job &, Running running, Task<void, Error> task)
+Task<void, Error> Device::_finish(Job &, Unfinished unfinished)
 {
-	Attempt<void, Error> const result = co_await task;
-	if (result.ok()) running.succeeded();
+	Attempt<void, Error> const result = co_await unfinished.task;
+	if (result.ok()) unfinished.running.succeeded();
 	co_return result;
 }
 
@@ -132,6 +182,7 @@ Task<void, Error> Device::_finish(Job &, Running running, Task<void, Error> task
 Task<void, Error> Device::_emulate(Job &job, std::span<Segment const> segments, After after)
 {
 	Controller &controller = _bus._controller;
+	Chip const &chip = _bus._chip;
 	uint8_t last = 0;
 	size_t begin = 0;
 
@@ -140,7 +191,7 @@ Task<void, Error> Device::_emulate(Job &job, std::span<Segment const> segments, 
 		if (segment.kind != Segment::Kind::UNTIL) continue;
 		if (i > begin) {
 			CO_TRY(co_await controller.transfer(
-				job, _chip, segments.subspan(begin, i - begin), After::KEEP_SELECTED));
+				job, chip, segments.subspan(begin, i - begin), After::KEEP_SELECTED));
 			for (Segment const &before : segments.subspan(begin, i - begin))
 				if (receives(before)) last = before.received[before.size - 1];
 		}
@@ -148,14 +199,14 @@ Task<void, Error> Device::_emulate(Job &job, std::span<Segment const> segments, 
 		for (uint32_t n = 0; (last & segment.mask) != segment.value; n++) {
 			if (n == segment.limit) co_return Error::CONDITION_UNMET;
 			Segment const one = Segment::in({&last, 1});
-			CO_TRY(co_await controller.transfer(job, _chip, {&one, 1}, After::KEEP_SELECTED));
+			CO_TRY(co_await controller.transfer(job, chip, {&one, 1}, After::KEEP_SELECTED));
 		}
+		if (segment.reselect) controller.idle();
 	}
-	if (begin == segments.size()) {
-		if (after == After::DESELECT) controller.idle();
-		co_return Ok{};
-	}
-	co_return co_await controller.transfer(job, _chip, segments.subspan(begin), after);
+	if (begin < segments.size())
+		co_return co_await controller.transfer(job, chip, segments.subspan(begin), after);
+	if (after == After::DESELECT) controller.idle();
+	co_return Ok{};
 }
 
 Attempt<void, Error> Device::configure(Chip const &chip)
@@ -186,6 +237,8 @@ Task<void, Error> Device::acquire(Job &job)
 Task<void, Error> Device::_acquire_later(Job &job)
 {
 	CO_TRY_ASSIGN(Arbiter::Turn const turn, co_await _bus._arbiter.turn(job, _client));
+	// Another job may have acquired it for the same device.
+	if (holds_bus()) co_return Error::INVALID;
 	_bus._arbiter.hold(_client);
 	co_return Ok{};
 }
@@ -193,7 +246,8 @@ Task<void, Error> Device::_acquire_later(Job &job)
 Attempt<void, Error> Device::release()
 {
 	if (!holds_bus()) return Error::NOT_OWNER;
-	if (_bus._selected == &_client) {
+	// A transfer that goes on sees at its end that the bus is not held any more.
+	if (_bus._selected == &_client && !_bus._arbiter.in_turn(_client)) {
 		_bus._controller.idle();
 		_bus._selected = nullptr;
 	}

@@ -16,6 +16,7 @@ private:
 	Controller &_controller;
 	Arbiter _arbiter{};
 	Arbiter::Client const *_selected = nullptr; // whose chip was kept selected
+	Chip _chip{}; // of the transfer that goes on, or was the last
 
 public:
 	explicit Bus(Controller &controller) : _controller(controller) {}
@@ -49,14 +50,16 @@ private:
 	Arbiter::Client _client;
 
 	class Running;
+	struct Unfinished;
 
 	Attempt<void, Error> _check(std::span<Segment const>, After) const;
 	void _ended(bool ok, After);
 
 	Task<void, Error> _run(Job &, std::span<Segment const>, After);
 	Task<void, Error> _run_later(Job &, std::span<Segment const>, After);
-	Task<void, Error> _finish(Job &, Running, Task<void, Error>);
+	Task<void, Error> _finish(Job &, Unfinished);
 	Task<void, Error> _emulate(Job &, std::span<Segment const>, After);
+	void _choose_chip();
 	Task<void, Error> _acquire_later(Job &);
 
 public:
@@ -73,7 +76,8 @@ public:
 	Limits const &limits() const { return _bus.limits(); }
 
 	/*
-	 * Changes how the chip is talked to, from the next transfer on. Errors: UNSUPPORTED (mode,
+	 * Changes how the chip is talked to, from the next transfer on; that transfer selects the chip
+	 * anew if another line or mode asks for it. Errors: UNSUPPORTED (mode,
 	 * clock or word size that the controller doesn't have), CHIP_SELECT_FAULT, DENIED (beyond the
 	 * rights).
 	 */
@@ -82,8 +86,10 @@ public:
 	/*
 	 * Runs the segments with the chip selected; waits for the bus before, in order with others.
 	 *
-	 * KEEP_SELECTED needs a bus that this device holds (NOT_OWNER). Errors: all of `Error`. After
-	 * any error, cancellation or the end of the job the chip is deselected and the controller idle.
+	 * KEEP_SELECTED needs a bus that this device holds (NOT_OWNER), both now and when the turn
+	 * comes; if it is released during the transfer, the chip is deselected nonetheless. Errors: all
+	 * of `Error`. After any error, cancellation or the end of the job the chip is deselected and
+	 * the controller idle.
 	 */
 	Task<void, Error> transfer(
 		Job &job, std::span<Segment const> segments, After after = After::DESELECT);
@@ -98,7 +104,10 @@ public:
 	/* Takes the bus if it is free. Errors: BUSY, DENIED, INVALID. */
 	Attempt<void, Error> try_acquire();
 
-	/* Gives the bus back, with the chip deselected. Error: NOT_OWNER. Does not block. */
+	/*
+	 * Gives the bus back, with the chip deselected; a transfer of this device that goes on still
+	 * ends before others begin. Error: NOT_OWNER. Does not block.
+	 */
 	Attempt<void, Error> release();
 
 	/* Whether this device holds the bus between transfers. */
