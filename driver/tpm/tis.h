@@ -56,12 +56,32 @@ struct Tis_counters
 class Tis final : public Interface
 {
 private:
-	// What a register is waited for: all bits of `all`, and one of `any` if that isn't zero.
-	struct Awaited
+	/* Something is written to a register, and a register is looked at until it shows the effect. */
+	struct Ask
 	{
-		Register at;
-		uint32_t all = 0;
-		uint32_t any = 0;
+		Register to = Register::TPM_STS;
+		uint8_t value = 0; // 0: nothing is written
+		bool insist = false; // it is written again and again
+		bool interruptible = false; // `cancel` ends it, and the interrupt spares looks
+		Register at = Register::TPM_STS;
+		uint32_t all = 0; // the bits that are waited for; 0: a burst count, or the end of `more`
+		uint32_t more = 0;
+		uint64_t timeout_us;
+		Error late; // what it is called if it doesn't come in time
+
+		bool met(uint32_t value_read) const;
+	};
+
+	/* A message, or a part of it, on its way through the FIFO. */
+	struct Fifo_bytes
+	{
+		uint8_t const *sent; // or
+		uint8_t *received;
+		size_t left;
+		bool begun; // the TPM knows that more is to come
+		bool last; // the message ends with them
+
+		void advance(size_t n);
 	};
 
 	Register_access &_access;
@@ -74,36 +94,36 @@ private:
 	Job const *_executing = nullptr; // whose command the TPM works on
 	bool _started = false;
 	bool _held = false; // the locality is ours, as far as we know
-	bool _committed = false; // tpmGo was set: the command may have taken effect
+	bool _written = false; // what was asked last was written
+	bool _committed = false; // tpmGo was written, or may have been: no second time
 	bool _cancel = false; // `cancel` asks for the command to be given up
 	uint8_t _word[4]{}; // of the register access that goes on
 
 	uint16_t _address(Register) const;
 
-	Task<uint32_t, Error> _read(Job &, Register, size_t size);
+	Task<uint32_t, Error> _read(Job &, Register);
 	Task<uint32_t, Error> _value_of(Job &, Task<void, Error>, size_t size);
-	Task<void, Error> _write(Job &, uint16_t address, uint32_t value, size_t size);
-	Task<void, Error> _write_status(Job &, uint32_t bits);
+	Task<void, Error> _write(Job &, Register, uint32_t value, size_t size = 1);
 
-	Task<void, Error> _probe(Job &);
-	Task<uint32_t, Error> _await(Job &, Awaited, uint64_t timeout_us, Error late);
-	Task<uint32_t, Error> _await_access(Job &, uint8_t all, Error late);
-	Task<uint32_t, Error> _await_status(Job &, uint32_t all, uint64_t timeout_us, Error late);
-	Task<uint32_t, Error> _await_burst(Job &);
-	Task<void, Error> _diagnose(Job &, Error otherwise);
-
+	Error _cause(uint32_t access, Error otherwise);
+	Task<uint32_t, Error> _ask(Job &, Ask const &);
+	Task<uint32_t, Error> _look(Job &, Ask const &);
+	Task<uint32_t, Error> _look_after(Job &, Task<void, Error> write, Ask);
+	Task<uint32_t, Error> _look_again(Job &, Task<uint32_t, Error> first, Ask);
 	Task<void, Error> _hold_locality(Job &);
-	Task<uint32_t, Error> _get_ready(Job &);
-	Task<void, Error> _send(Job &, uint32_t status, Bytes command);
-	Task<uint32_t, Error> _await_response(Job &, uint32_t command_code);
-	Task<uint32_t, Error> _await_cancelled(Job &);
+	Task<void, Error> _access_fifo(Job &, Fifo_bytes const &, size_t size);
+	Task<uint32_t, Error> _move(Job &, uint32_t status, Fifo_bytes);
 	Task<size_t, Error> _receive(Job &, uint32_t status, Mutable_bytes response);
-	Task<size_t, Error> _receive_once(Job &, uint32_t status, Mutable_bytes response);
-	Task<void, Error> _read_fifo(Job &, uint32_t &status, Mutable_bytes to);
+	Task<uint32_t, Error> _cancel_command(Job &, Error why);
 	Task<size_t, Error> _exchange(Job &, Bytes command, Mutable_bytes response);
-	Task<size_t, Error> _exchange_or_retry(Job &, Bytes command, Mutable_bytes response);
-	Task<void, Error> _recover(Job &, Error);
-	Task<void, Error> _relinquish(Job &);
+	Task<void, Error> _settle(Job &, bool relinquish);
+	Task<void, Error> _settle_slowly(Job &, bool relinquish);
+	Task<size_t, Error> _execute(Job &, Bytes command, Mutable_bytes response);
+	Task<size_t, Error> _start(Job &);
+	Task<size_t, Error> _relinquish(Job &);
+	Task<size_t, Error> _probe(Job &);
+	Task<size_t, Error> _exclusively(Job &, Task<size_t, Error>);
+	Task<void, Error> _without_value(Job &, Task<size_t, Error>);
 
 public:
 	/* The access outlives the driver and is used by nobody else. */
