@@ -282,7 +282,7 @@ void Loop::poll(uint64_t until_us)
 void Loop::run()
 {
 	while (usable().ok() && !_stopped.exchange(false)) {
-		for (unsigned n = 0; n < JOBS_MAX && _executor.run_one(); n++) {}
+		_executor.run_ready(JOBS_MAX);
 		poll(_executor.ready() ? 0 : _executor.next_deadline_us());
 		_executor.expire();
 	}
@@ -310,7 +310,7 @@ void Loop::Wait::await_suspend(std::coroutine_handle<> coroutine)
 void Loop::Wait::ready(uint32_t)
 {
 	_waiter.remove(*this);
-	_job.fulfil();
+	if (_job.waiting()) _job.fulfil();
 }
 
 Attempt<void> Loop::Wait::await_resume()

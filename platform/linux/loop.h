@@ -121,6 +121,22 @@ public:
 		virtual void posted() = 0;
 	};
 
+	/*
+	 * While it exists, no source blocks: a `Remote` is about to be posted, and finds the loop
+	 * faster in epoll.
+	 */
+	class Expected
+	{
+	private:
+		Loop &_loop;
+
+	public:
+		explicit Expected(Loop &loop) : _loop(loop) { ++_loop._armed; }
+		Expected(Expected const &) = delete;
+		Expected &operator=(Expected const &) = delete;
+		~Expected() { --_loop._armed; }
+	};
+
 	/* Awaitable: see `wait_readable`. */
 	class [[nodiscard]] Wait final : private Source
 	{
@@ -173,7 +189,7 @@ private:
 	List<Remote> _to_call{};
 	List<Source> _background{};
 
-	unsigned _armed = 0; // sources that wait for something, without BACKGROUND ones
+	unsigned _armed = 0; // Expected, and sources that wait for something and aren't BACKGROUND
 	Source *_blocking = nullptr; // the one that may block
 	std::unique_ptr<Kicker> _kicker;
 

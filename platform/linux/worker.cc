@@ -6,7 +6,7 @@
 namespace bulkhead::linux_host {
 
 Worker_pool::Worker_pool(Loop &loop, unsigned threads_max)
-	: Loop::Remote(loop), _threads_max(std::clamp(threads_max, 1U, THREADS_MAX))
+	: Loop::Remote(loop), _loop(loop), _threads_max(std::clamp(threads_max, 1U, THREADS_MAX))
 {}
 
 Worker_pool::~Worker_pool()
@@ -98,7 +98,7 @@ void Worker_pool::posted()
 	std::lock_guard const lock{_mutex};
 	while (Work *const work = _done.pop_front()) {
 		work->_told = true;
-		if (work->_awaited) work->_job.fulfil();
+		if (work->_awaited && work->_job.waiting()) work->_job.fulfil();
 	}
 }
 

@@ -34,6 +34,7 @@ private:
 
 		Worker_pool &_pool;
 		Job &_job;
+		Loop::Expected const _expected;
 		void (*const _function)(void *);
 		void *const _context;
 		State _state = State::QUEUED; // guarded by the pool's mutex
@@ -42,7 +43,7 @@ private:
 
 	public:
 		Work(Worker_pool &pool, Job &job, void (*function)(void *), void *context)
-			: _pool(pool), _job(job), _function(function), _context(context)
+			: _pool(pool), _job(job), _expected(pool._loop), _function(function), _context(context)
 		{}
 
 		/* Withdraws the call or, if it has begun, waits for its end. */
@@ -68,6 +69,7 @@ private:
 		}
 	};
 
+	Loop &_loop;
 	unsigned const _threads_max;
 	std::array<pthread_t, THREADS_MAX> _threads{};
 	unsigned _threads_count = 0; // belongs to the loop

@@ -510,6 +510,19 @@ TEST_F(Blocking, does_not_block_beside_another_source_or_a_deadline)
 	EXPECT_EQ(source.bytes, 3u);
 }
 
+TEST_F(Blocking, does_not_block_while_a_post_is_expected)
+{
+	{
+		Loop::Expected const expected{loop};
+		pair.send();
+		loop.poll(NEVER_US);
+	}
+	pair.send();
+	loop.poll(NEVER_US);
+	EXPECT_EQ(source.not_blocked, 1u);
+	EXPECT_EQ(source.blocked, 1u);
+}
+
 TEST_F(Blocking, leaves_the_descriptor_as_it_was)
 {
 	loop.poll(0);
