@@ -13,6 +13,7 @@
 #include <sstream>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,6 +96,15 @@ Problem not_there(std::string const &path, int error_number)
 	}
 }
 
+/* errno of a look at the path, 0 if it can be used. */
+int look_at(std::string const &path, struct stat &found)
+{
+	if (stat(path.c_str(), &found) != 0) return errno;
+	// The kernel may remember the attributes of a server that has died; this it must ask for.
+	struct statfs space{};
+	return statfs(path.c_str(), &space) == 0 ? 0 : errno;
+}
+
 /* What its server has left when it died. */
 bool dead(int error_number) { return error_number == ENOTCONN || error_number == ECONNABORTED; }
 
@@ -157,7 +167,7 @@ std::optional<Problem> prepare_mount_point(std::string const &path)
 	struct stat found{};
 	// Several servers may have died one over the other.
 	for (unsigned tries = 0; tries < 16; ++tries) {
-		int const error_number = stat(place.c_str(), &found) == 0 ? 0 : errno;
+		int const error_number = look_at(place, found);
 		std::string const type = mounted_type(place);
 		if (!error_number && type.empty()) {
 			if (!S_ISDIR(found.st_mode)) return not_there(place, ENOTDIR);
