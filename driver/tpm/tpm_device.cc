@@ -12,23 +12,36 @@ Char_session *Tpm_device::_opened(Tpm_session &session)
 	return &session;
 }
 
-Task<Char_session *> Tpm_device::_open_later(Job &job, Tpm_session &session)
+/* A session that waits for its turn is nobody else's; it goes back if its opener gives up. */
+class Tpm_device::Reserved
 {
-	// A session that waits for its turn is nobody else's; it goes back if its opener gives up.
-	struct Reserved
-	{
-		Tpm_device &device;
-		Tpm_session *session;
-		~Reserved()
-		{
-			if (session) device._free.push_front(*session);
-		}
-	} reserved{*this, &session};
+private:
+	Tpm_device *_device;
+	Tpm_session *_session;
 
-	CO_TRY_ASSIGN(Arbiter::Turn turn, co_await _openers.turn(job, session._client));
+public:
+	Reserved(Tpm_device &device, Tpm_session &session) : _device(&device), _session(&session)
+	{
+		session.unlink();
+	}
+	Reserved(Reserved &&other) noexcept
+		: _device(other._device), _session(std::exchange(other._session, nullptr))
+	{}
+	Reserved &operator=(Reserved &&) = delete;
+	~Reserved()
+	{
+		if (_session) _device->_free.push_front(*_session);
+	}
+
+	Tpm_session &session() { return *_session; }
+	Tpm_session &take() { return *std::exchange(_session, nullptr); }
+};
+
+Task<Char_session *> Tpm_device::_open_later(Job &job, Reserved reserved)
+{
+	CO_TRY_ASSIGN(Arbiter::Turn turn, co_await _openers.turn(job, reserved.session()._client));
 	turn.pass_on();
-	reserved.session = nullptr;
-	co_return _opened(session);
+	co_return _opened(reserved.take());
 }
 
 Task<Char_session *> Tpm_device::open(Job &job, Opener const &opener)
@@ -40,9 +53,10 @@ Task<Char_session *> Tpm_device::open(Job &job, Opener const &opener)
 		++_refused;
 		return bulkhead::Error::BUSY;
 	}
-	session->unlink();
-	if (alone && !_openers.try_begin(session->_client)) return _open_later(job, *session);
-	return _opened(*session);
+	Reserved reserved{*this, *session};
+	if (alone && !_openers.try_begin(session->_client))
+		return _open_later(job, std::move(reserved));
+	return _opened(reserved.take());
 }
 
 void Tpm_device::_closed(Tpm_session &session)

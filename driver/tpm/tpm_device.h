@@ -29,7 +29,9 @@ private:
 	uint64_t _refused = 0;
 	unsigned _open = 0;
 
-	Task<Char_session *> _open_later(Job &, Tpm_session &);
+	class Reserved;
+
+	Task<Char_session *> _open_later(Job &, Reserved);
 	Char_session *_opened(Tpm_session &);
 	void _closed(Tpm_session &);
 
@@ -42,7 +44,7 @@ public:
 
 	/*
 	 * Offers a session for openers to use. There can be as many openers, those that wait counted
-	 * in, as there are sessions. The sessions are the caller's and outlive the device.
+	 * in, as there are sessions. The sessions are the caller's and end before the device.
 	 */
 	void add(Tpm_session &session) { _free.push_back(session); }
 

@@ -8,6 +8,13 @@ Tpm_session::Tpm_session(Executor &executor, Interface &interface, Arbiter &arbi
 	: _interface(interface), _client(arbiter), _job(executor)
 {}
 
+Tpm_session::~Tpm_session()
+{
+	_root = Root();
+	fill_bytes(_buffer, 0);
+	if (_device) _device->_closed(*this);
+}
+
 /* Readers and pollers learn of every change. */
 void Tpm_session::_become(State state)
 {
@@ -25,16 +32,57 @@ Root Tpm_session::_run(Job &job, size_t command_size)
 	_read = 0;
 }
 
-/* The command has ended; its coroutine can go, and the session can take the next one. */
+Root Tpm_session::_forget(Job &job)
+{
+	Attempt<void, Error> const forgotten = co_await _interface.forget(job);
+	_error = forgotten.ok() ? Error{} : forgotten.error();
+}
+
+/* The coroutine has ended and can go. */
 void Tpm_session::completed()
 {
 	_root = Root();
 	_job.reset();
-	if (std::exchange(_abandoned, false)) {
-		fill_bytes(_buffer, 0);
-		_become(State::IDLE);
-	} else
-		_become(_size ? State::RESPONSE : State::FAILED);
+	if (_state == State::CLOSING) return _end_closing();
+	bool const abandoned = std::exchange(_abandoned, false);
+	if (abandoned) fill_bytes(_buffer, 0);
+	if (_closing) return _begin_to_forget();
+	_become(abandoned ? State::IDLE : _size ? State::RESPONSE : State::FAILED);
+}
+
+/* Nobody waits for the command any more. */
+void Tpm_session::_abandon()
+{
+	if (_state != State::EXECUTING) return;
+	_abandoned = true;
+	_job.cancel();
+}
+
+void Tpm_session::_drop_response()
+{
+	fill_bytes(_buffer, 0);
+	_become(State::IDLE);
+}
+
+void Tpm_session::_begin_to_forget()
+{
+	_closing = true;
+	_state = State::CLOSING;
+	fill_bytes(_buffer, 0);
+	_root = _forget(_job);
+	if (!_root.start(_job, this).ok()) {
+		_error = Error::OUT_OF_FRAMES;
+		_end_closing();
+	}
+}
+
+void Tpm_session::_end_closing()
+{
+	_closing = false;
+	++_closings;
+	_state = State::IDLE;
+	_device->_closed(*this);
+	_settled.raise_all();
 }
 
 Attempt<void> Tpm_session::_begin(Bytes command)
@@ -43,7 +91,9 @@ Attempt<void> Tpm_session::_begin(Bytes command)
 	if (command.size() < HEADER_BYTES) return bulkhead::Error::INVALID;
 	size_t const size = load_be<uint32_t>(command.subspan<2, 4>());
 	if (size < HEADER_BYTES || size > command.size()) return bulkhead::Error::INVALID;
-	if (_state != State::IDLE) return bulkhead::Error::BUSY;
+	// As on Linux, only a response of which nothing was read is protected.
+	bool const begun_to_read = _state == State::RESPONSE && _read > 0;
+	if (_state != State::IDLE && !begun_to_read) return bulkhead::Error::BUSY;
 
 	// As on Linux, what is written behind the end of the command is ignored.
 	copy_bytes(_buffer, command.first(size));
@@ -70,18 +120,6 @@ Task<void> Tpm_session::_await_settled(Job &job)
 	co_return Ok{};
 }
 
-/* Cancels the command and waits until the TPM has let go of it. */
-Task<void> Tpm_session::_give_up(Job &job)
-{
-	if (_state == State::EXECUTING) {
-		_abandoned = true;
-		_job.cancel();
-		Job::Shield shield{job, NEVER_US}; // the driver's own time-outs bound this
-		CO_TRY(co_await _await_settled(job));
-	}
-	co_return Ok{};
-}
-
 /* The error of a command is told once. */
 Attempt<size_t> Tpm_session::_outcome(Mutable_bytes to)
 {
@@ -93,13 +131,17 @@ Attempt<size_t> Tpm_session::_outcome(Mutable_bytes to)
 	return _take(to);
 }
 
-Task<size_t> Tpm_session::_write_and_wait(Job &job, size_t size)
+Task<size_t> Tpm_session::_write_and_wait(Job &job, Wanted wanted, size_t size)
 {
 	Attempt<void> const settled = co_await _await_settled(job);
 	if (!settled.ok()) {
-		(void)co_await _give_up(job);
-		co_return settled.error();
+		_abandon();
+		// The driver's own time-outs bound how long the TPM may take to let go.
+		Job::Shield const shield{job, NEVER_US};
+		(void)co_await _await_settled(job);
 	}
+	wanted.settled();
+	if (!settled.ok()) co_return settled.error();
 	if (_state == State::FAILED) co_return _outcome({});
 	co_return size;
 }
@@ -109,7 +151,7 @@ Task<size_t> Tpm_session::write(Job &job, Bytes from, Io io)
 	Attempt<void> const begun = _begin(from);
 	if (!begun.ok()) return begun.error();
 	if (io.nonblocking) return from.size();
-	return _write_and_wait(job, from.size());
+	return _write_and_wait(job, Wanted{*this}, from.size());
 }
 
 Task<size_t> Tpm_session::_read_later(Job &job, Mutable_bytes to)
@@ -128,9 +170,9 @@ Task<size_t> Tpm_session::read(Job &job, Mutable_bytes to, Io io)
 Task<size_t> Tpm_session::transact(Job &job, Bytes out, Mutable_bytes in)
 {
 	CO_TRY(_begin(out));
-	CO_TRY(co_await _write_and_wait(job, out.size()));
+	CO_TRY(co_await _write_and_wait(job, Wanted{*this}, out.size()));
 	if (_size > in.size()) {
-		_become(State::IDLE);
+		_drop_response();
 		co_return bulkhead::Error::TOO_LONG;
 	}
 	co_return _take(in);
@@ -150,16 +192,24 @@ Readiness Tpm_session::readiness() const
 		.writable = _state == State::IDLE};
 }
 
+Task<void> Tpm_session::_await_closed(Job &job, unsigned closings)
+{
+	Job::Shield const shield{job, NEVER_US};
+	while (_closings == closings) CO_TRY(co_await _settled.wait(job));
+	if (_error != Error{}) co_return Failure{_error};
+	co_return Ok{};
+}
+
 Task<void> Tpm_session::close(Job &job)
 {
-	CO_TRY(co_await _give_up(job));
-	Job::Shield shield{job, NEVER_US};
-	Attempt<void, Error> const forgotten = co_await _interface.forget(job);
-	fill_bytes(_buffer, 0);
-	_state = State::IDLE;
-	_device->_closed(*this);
-	if (!forgotten.ok()) co_return Failure{forgotten.error()};
-	co_return Ok{};
+	BULKHEAD_ASSERT(!_closing);
+	unsigned const closings = _closings;
+	_closing = true;
+	if (_state == State::EXECUTING)
+		_abandon();
+	else
+		_begin_to_forget();
+	return _await_closed(job, closings);
 }
 
 } // namespace bulkhead::tpm

@@ -29,6 +29,25 @@ private:
 		EXECUTING,
 		RESPONSE, // a response, or the rest of one, is there to be read
 		FAILED, // the error is there to be read
+		CLOSING, // the interface forgets this opener
+	};
+
+	/* Whoever waits for a command; if the waiter vanishes, the command is given up. */
+	class Wanted
+	{
+	private:
+		Tpm_session *_session;
+
+	public:
+		explicit Wanted(Tpm_session &session) : _session(&session) {}
+		Wanted(Wanted &&other) noexcept : _session(std::exchange(other._session, nullptr)) {}
+		Wanted &operator=(Wanted &&) = delete;
+		~Wanted()
+		{
+			if (_session) _session->_abandon();
+		}
+
+		void settled() { _session = nullptr; }
 	};
 
 	Interface &_interface;
@@ -38,7 +57,9 @@ private:
 	Root _root{};
 	State _state = State::IDLE;
 	bool _abandoned = false; // nobody wants the response of the command that runs
-	Error _error{};
+	bool _closing = false; // the opener has gone
+	unsigned _closings = 0; // that have ended
+	Error _error{}; // of the command, or of the latest closing
 	size_t _size = 0; // of the response
 	size_t _read = 0; // bytes of it that were read
 	Event _settled{}; // no longer EXECUTING
@@ -46,20 +67,28 @@ private:
 	uint8_t _buffer[MESSAGE_MAX_BYTES]{}; // the command, then its response
 
 	Root _run(Job &, size_t command_size);
+	Root _forget(Job &);
 	void completed() override;
+	void _abandon();
+	void _drop_response();
+	void _begin_to_forget();
+	void _end_closing();
 
 	Attempt<void> _begin(Bytes command);
 	void _become(State);
 	size_t _take(Mutable_bytes to);
 	Task<void> _await_settled(Job &);
-	Task<size_t> _write_and_wait(Job &, size_t size);
+	Task<size_t> _write_and_wait(Job &, Wanted, size_t size);
 	Task<size_t> _read_later(Job &, Mutable_bytes to);
-	Task<void> _give_up(Job &);
+	Task<void> _await_closed(Job &, unsigned closings);
 	Attempt<size_t> _outcome(Mutable_bytes to);
 
 public:
 	/* The interface and the arbiter (that of the device which the session is for) outlive it. */
 	Tpm_session(Executor &executor, Interface &interface, Arbiter &arbiter);
+
+	/* One that is open still loses its device; what the TPM does for it the next command ends. */
+	~Tpm_session();
 
 	/* Errors: WOULD_BLOCK (the command is executed still), those of the command, once. */
 	Task<size_t> read(Job &job, Mutable_bytes to, Io io) override;
@@ -67,8 +96,9 @@ public:
 	/*
 	 * Waits until the command has been executed, or only hands it over (nonblocking). Errors:
 	 * INVALID (not a command: below 10 bytes, or its header's size is larger), TOO_LONG (above 4096
-	 * bytes), BUSY (a command is executed or its response was not read), those of the command. A
-	 * writer that is cancelled cancels its command.
+	 * bytes), BUSY (a command is executed, or nothing of its response was read; what is left of one
+	 * is dropped), those of the command. A writer that is cancelled, or vanishes, cancels its
+	 * command.
 	 */
 	Task<size_t> write(Job &job, Bytes from, Io io) override;
 
@@ -79,6 +109,11 @@ public:
 
 	Readiness readiness() const override;
 	void watch(Watcher &watcher) override { _watchers.add(watcher); }
+
+	/*
+	 * Goes on, on the session's own job, even if the caller has no frames or patience left: the TPM
+	 * is idle and the opener forgotten before the next one gets the session.
+	 */
 	Task<void> close(Job &job) override;
 };
 
