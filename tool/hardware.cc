@@ -97,6 +97,12 @@ public:
 
 	virtual spi::Bus &bus() = 0;
 	virtual std::optional<Trouble> open(linux_host::Loop &loop) = 0;
+
+	/* Whether the interrupt of the chip behind this chip select reaches us. */
+	virtual bool has_interrupt(uint8_t /* select */) const { return false; }
+
+	/* Tells the driver of that interrupt from now on; null: nobody. */
+	virtual void connect_interrupt(uint8_t /* select */, tpm::Tis *) {}
 };
 
 class Device_host
@@ -109,14 +115,28 @@ public:
 
 namespace {
 
+class Interrupt_line final : public sim::Interrupt
+{
+public:
+	tpm::Tis *driver = nullptr;
+
+	void asserted() override
+	{
+		if (driver) driver->interrupt();
+	}
+};
+
 class Simulated_bus final : public Bus_host
 {
 private:
+	static constexpr uint8_t CHIP_SELECT = 0; // that of the only chip
+
 	Section const &_section;
+	Interrupt_line _interrupt{};
 	sim::Swtpm_process _process{};
 	sim::Swtpm _swtpm{};
 	sim::Swtpm_source _source{_swtpm};
-	sim::Tpm_registers _registers{_swtpm};
+	sim::Tpm_registers _registers{_source};
 	sim::Tpm_wire _wire{};
 	spi::Bus _bus{_wire};
 
@@ -128,7 +148,8 @@ private:
 public:
 	explicit Simulated_bus(Section const &section) : _section(section)
 	{
-		_wire.attach(0, _registers);
+		_wire.attach(CHIP_SELECT, _registers);
+		_registers.connect(&_interrupt);
 	}
 	~Simulated_bus() override
 	{
@@ -136,6 +157,12 @@ public:
 	}
 
 	spi::Bus &bus() override { return _bus; }
+
+	bool has_interrupt(uint8_t select) const override { return select == CHIP_SELECT; }
+	void connect_interrupt(uint8_t select, tpm::Tis *driver) override
+	{
+		if (has_interrupt(select)) _interrupt.driver = driver;
+	}
 
 	std::optional<Trouble> open(linux_host::Loop &loop) override
 	{
@@ -190,6 +217,7 @@ class Tpm_host final : public Device_host
 {
 private:
 	Section const &_section;
+	Bus_host &_bus;
 	spi::Device _chip;
 	tpm::Spi_access _access{_chip};
 	tpm::Tis _tis;
@@ -200,12 +228,16 @@ private:
 
 public:
 	Tpm_host(
-		Section const &section, spi::Bus &bus, Device_settings const &settings, Executor &executor)
+		Section const &section, Bus_host &bus, Device_settings const &settings, Executor &executor)
 		: _section(section),
-		  _chip(bus, settings.chip),
-		  _tis(_access, {.locality = settings.locality}),
+		  _bus(bus),
+		  _chip(bus.bus(), settings.chip),
+		  _tis(_access,
+			  {.locality = settings.locality,
+				  .interrupts = bus.has_interrupt(settings.chip.select)}),
 		  _device(_tis, settings.sharing)
 	{
+		bus.connect_interrupt(settings.chip.select, &_tis);
 		bool const shared = settings.sharing == tpm::Sharing::SHARED;
 		for (size_t i = 0; i < settings.sessions; ++i) {
 			tpm::Interface *interface = &_tis;
@@ -213,6 +245,8 @@ public:
 			_device.add(_sessions.emplace_back(executor, *interface, _device.openers()));
 		}
 	}
+
+	~Tpm_host() override { _bus.connect_interrupt(_chip.chip().select, nullptr); }
 
 	Char_device &device() override { return _device; }
 
@@ -324,10 +358,28 @@ void Hardware::_check_device(Section const &section)
 		buses.empty() ? "describe one" : suggestion(bus, buses)));
 }
 
+/* A chip has one driver: two would give it commands in turns and take each other's responses. */
+void Hardware::_check_chips()
+{
+	for (auto second = _manifest.devices.begin(); second != _manifest.devices.end(); ++second)
+		for (auto first = _manifest.devices.begin(); first != second; ++first) {
+			auto const a = Device_settings::read(*first);
+			auto const b = Device_settings::read(*second);
+			if (!a.ok() || !b.ok() || first->text_of("bus") != second->text_of("bus") ||
+				a.value().chip.select != b.value().chip.select)
+				continue;
+			_manifest.faults.push_back(second->fault("bus",
+				fmt::format("{} has chip select {} of this bus already", first->heading,
+					a.value().chip.select),
+				"one device per chip; let its users share it with open = \"shared\""));
+		}
+}
+
 void Hardware::check()
 {
 	for (Section const &section : _manifest.buses) _check_bus(section);
 	for (Section const &section : _manifest.devices) _check_device(section);
+	_check_chips();
 }
 
 void Hardware::describe()
@@ -356,7 +408,7 @@ std::optional<Trouble> Hardware::_start_device(Section const &section)
 	if (!settings.ok() || bus == _buses.end())
 		return Trouble{Exit::MANIFEST, section.heading + " has no bus"};
 	auto device =
-		std::make_unique<Tpm_host>(section, bus->second->bus(), settings.value(), _loop.executor());
+		std::make_unique<Tpm_host>(section, *bus->second, settings.value(), _loop.executor());
 	if (auto trouble = device->start(_loop)) return trouble;
 	_devices.emplace_back(section.name, std::move(device));
 	return {};

@@ -32,6 +32,7 @@ private:
 
 	void _check_bus(Section const &);
 	void _check_device(Section const &);
+	void _check_chips();
 	std::optional<Trouble> _open_bus(Section const &);
 	std::optional<Trouble> _start_device(Section const &);
 
