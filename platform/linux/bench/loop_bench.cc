@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <thread>
