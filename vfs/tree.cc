@@ -337,15 +337,15 @@ Task<void> Tree::rename(
 	Job &job, Credentials const &who, std::string_view from, std::string_view to, Rename how)
 {
 	CO_TRY_ASSIGN(Owned<Walk> source, begin_walk(*_allocator, who, *_root, from));
-	CO_TRY_ASSIGN(Stat const parent, co_await to_changeable_parent(job, *source, Error::INVALID));
-	CO_TRY_ASSIGN(Ref<Node> const node, co_await removable(job, *source, parent, who));
 	CO_TRY_ASSIGN(Owned<Walk> target, begin_walk(*_allocator, who, *_root, to));
+	CO_TRY_ASSIGN(Stat const parent, co_await to_changeable_parent(job, *source, Error::INVALID));
 	CO_TRY_ASSIGN(Stat const goal, co_await to_changeable_parent(job, *target, Error::INVALID));
-	if ((source->must_be_directory || target->must_be_directory) && node->type() != Type::DIRECTORY)
-		co_return Error::NOT_A_DIRECTORY;
+	if (source->at->instance() != target->at->instance()) co_return Error::CROSS_DEVICE;
+	CO_TRY_ASSIGN(Ref<Node> const node, co_await removable(job, *source, parent, who));
+	bool const as_directory = source->must_be_directory || target->must_be_directory;
+	if (as_directory && node->type() != Type::DIRECTORY) co_return Error::NOT_A_DIRECTORY;
 	auto const replaced = co_await removable(job, *target, goal, who);
 	if (!replaced.ok() && replaced.error() != Error::NOT_FOUND) co_return replaced.error();
-	if (source->at->instance() != target->at->instance()) co_return Error::CROSS_DEVICE;
 	co_return co_await source->at->rename(job, source->name, *target->at, target->name, how);
 }
 

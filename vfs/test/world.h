@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -83,11 +84,12 @@ struct World
 	Job_with_arena<16384> job{executor};
 	Tree tree = Tree::create(heap, calendar).value();
 	Credentials who{};
+	std::function<void()> poll = [] {}; // lets what is waited for happen
 
 	template <typename T>
 	Attempt<T> wait(Task<T> task)
 	{
-		return sync_wait(job, std::move(task));
+		return sync_wait(job, std::move(task), [this](uint64_t) { poll(); });
 	}
 
 	Attempt<Ref<File>> open(std::string_view path, Access access = {.read = true, .write = true})
@@ -158,5 +160,35 @@ T must(Attempt<T> attempt)
 	}
 	return std::move(attempt).value();
 }
+
+/* One operation under way. */
+template <typename T>
+class Pending
+{
+private:
+	Job_with_arena<8192> _job;
+	Task<T> _task;
+	Root _root;
+
+	static Root _run(Job &, Task<T> &task, Attempt<T> &result) { result = co_await task; }
+
+public:
+	Attempt<T> result{Error::OUT_OF_FRAMES};
+
+	template <typename START>
+	Pending(Executor &executor, START start)
+		: _job(executor), _task(start(_job)), _root(_run(_job, _task, result))
+	{
+		must(_root.start(_job));
+		executor.run_ready();
+	}
+
+	bool done() const { return _root.done(); }
+	void cancel()
+	{
+		_job.cancel();
+		_job.executor.run_ready();
+	}
+};
 
 } // namespace bulkhead::vfs

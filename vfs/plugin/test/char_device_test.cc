@@ -148,36 +148,6 @@ struct Fake_devices final : Devices
 	}
 };
 
-/* One operation under way. */
-template <typename T>
-class Pending
-{
-private:
-	Job_with_arena<8192> _job;
-	Task<T> _task;
-	Root _root;
-
-	static Root _run(Job &, Task<T> &task, Attempt<T> &result) { result = co_await task; }
-
-public:
-	Attempt<T> result{Error::OUT_OF_FRAMES};
-
-	template <typename START>
-	Pending(Executor &executor, START start)
-		: _job(executor), _task(start(_job)), _root(_run(_job, _task, result))
-	{
-		must(_root.start(_job));
-		executor.run_ready();
-	}
-
-	bool done() const { return _root.done(); }
-	void cancel()
-	{
-		_job.cancel();
-		_job.executor.run_ready();
-	}
-};
-
 class Char_device_node : public testing::Test, protected Plugin_world
 {
 protected:
