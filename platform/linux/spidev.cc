@@ -167,6 +167,7 @@ Attempt<void, spi::Error> Spidev::_prepare(
 	spi::Chip const &chip, std::span<spi::Segment const> segments, spi::After after)
 {
 	_wanted_mode = _other_mode_bits | mode_bits(chip);
+	_keep_selected = after == spi::After::KEEP_SELECTED;
 	_messages_count = 0;
 	for (spi::Segment const &segment : segments) TRY(_append(chip, segment));
 	// On the last message, `cs_change` has the opposite meaning: the chip stays selected.
@@ -196,14 +197,16 @@ int Spidev::_run()
 		if (result < 0) return result;
 		_mode = mode;
 	}
+	// Noted before, as nobody may be left who learns of the outcome.
+	_kept_selected |= _keep_selected;
 	return _send_messages();
 }
 
-Attempt<void, spi::Error> Spidev::_outcome(int result, spi::After after)
+Attempt<void, spi::Error> Spidev::_outcome(int result)
 {
 	// The kernel deselects after a failure, but not if it hasn't begun: `idle` makes sure.
 	if (result < 0) return transfer_error(-result);
-	_kept_selected = after == spi::After::KEEP_SELECTED;
+	_kept_selected = _keep_selected;
 	return Ok{};
 }
 
@@ -213,14 +216,14 @@ Task<void, spi::Error> Spidev::transfer(
 	if (_fd < 0) return spi::Error::GONE;
 	if (Attempt<void, spi::Error> const fits = _prepare(chip, segments, after); !fits.ok())
 		return fits;
-	if (_pool) return _transfer_in_thread(job, after);
-	return _outcome(_run(), after);
+	if (_pool) return _transfer_in_thread(job);
+	return _outcome(_run());
 }
 
-Task<void, spi::Error> Spidev::_transfer_in_thread(Job &job, spi::After after)
+Task<void, spi::Error> Spidev::_transfer_in_thread(Job &job)
 {
 	CO_TRY_ASSIGN(int const result, co_await _pool->run(job, [&] { return _run(); }));
-	co_return _outcome(result, after);
+	co_return _outcome(result);
 }
 
 void Spidev::idle()

@@ -61,7 +61,8 @@ private:
 	uint32_t _mode = 0; // as the kernel has it now
 	uint32_t _wanted_mode = 0;
 	uint32_t _other_mode_bits = 0; // those of the kernel's mode that are not ours
-	bool _kept_selected = false;
+	bool _keep_selected = false; // after the transfer that goes on
+	bool _kept_selected = false; // the chip may be selected
 
 	std::array<spi_ioc_transfer, MESSAGES_MAX> _messages{};
 	size_t _messages_count = 0;
@@ -73,8 +74,8 @@ private:
 		spi::Chip const &, std::span<spi::Segment const>, spi::After);
 	int _run();
 	int _send_messages();
-	Attempt<void, spi::Error> _outcome(int result, spi::After);
-	Task<void, spi::Error> _transfer_in_thread(Job &, spi::After);
+	Attempt<void, spi::Error> _outcome(int result);
+	Task<void, spi::Error> _transfer_in_thread(Job &);
 
 public:
 	/* Transfers block the caller: for free-standing programs. */

@@ -108,17 +108,17 @@ public:
 	template <std::invocable FN>
 	Task<std::invoke_result_t<FN &>> run(Job &job, FN fn)
 	{
-		using RESULT = std::invoke_result_t<FN &>;
-		using KEPT = std::conditional_t<std::is_void_v<RESULT>, Ok, RESULT>;
+		using Result = std::invoke_result_t<FN &>;
+		using Kept = std::conditional_t<std::is_void_v<Result>, Ok, Result>;
 		struct Call
 		{
 			FN &fn;
-			std::optional<KEPT> result;
+			std::optional<Kept> result;
 		};
 		Call call{fn, {}};
 		auto const function = [](void *context) {
 			Call &c = *static_cast<Call *>(context);
-			if constexpr (std::is_void_v<RESULT>) {
+			if constexpr (std::is_void_v<Result>) {
 				c.fn();
 				c.result.emplace();
 			} else {

@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <gtest/gtest.h>
+#include <semaphore>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,6 +62,7 @@ struct Kernel final : Spidev_calls
 	int open_error = 0, ioctl_error = 0, transfer_error = 0;
 	bool is_open = false;
 	std::thread::id thread; // of the first message
+	std::function<void()> before_message = [] {};
 
 	int open(char const *) override
 	{
@@ -100,6 +103,9 @@ struct Kernel final : Spidev_calls
 
 	int message(std::span<spi_ioc_transfer const> transfers)
 	{
+		// A copy, as the test may replace it meanwhile.
+		auto const before = before_message;
+		before();
 		size_t total = 0, sent = 0, received = 0;
 		for (spi_ioc_transfer const &t : transfers) {
 			size_t const aligned = (t.len + dma_align - 1) / dma_align * dma_align;
@@ -375,6 +381,41 @@ TEST_F(Spidev_test, runs_in_a_thread_of_a_pool)
 	EXPECT_NE(other.thread, std::this_thread::get_id());
 	EXPECT_NE(other.thread, std::thread::id{});
 	EXPECT_EQ(other.chip.wire, "[0102030000]");
+}
+
+Root keep_selected(Job &job, spi::Device &device, std::span<Segment const> segments)
+{
+	(void)co_await device.transfer(job, segments, After::KEEP_SELECTED);
+}
+
+TEST_F(Spidev_test, deselects_a_chip_whose_job_is_destroyed_while_the_kernel_transfers)
+{
+	Kernel other;
+	Worker_pool pool{loop, 1};
+	Spidev threaded{pool, other};
+	ASSERT_TRUE(threaded.open("x").ok());
+	spi::Bus other_bus{threaded};
+	spi::Device chip{other_bus, {}};
+	ASSERT_TRUE(chip.try_acquire().ok());
+	std::binary_semaphore begun{0}, let_go{0};
+	other.before_message = [&] {
+		begun.release();
+		let_go.acquire();
+	};
+	Segment const segment = Segment::out(out);
+	Job_with_arena<2048> doomed{loop.executor()};
+	Root root = keep_selected(doomed, chip, {&segment, 1});
+	ASSERT_TRUE(root.start(doomed).ok());
+	loop.executor().run_ready();
+	begun.acquire();
+	other.before_message = [] {};
+	std::thread thread([&] { let_go.release(); });
+	root = Root{};
+	thread.join();
+	EXPECT_EQ(other.chip.wire, "[010203]");
+	EXPECT_TRUE(chip.release().ok());
+	EXPECT_TRUE(sync_wait(job, chip.transfer(job, {&segment, 1}), loop).ok());
+	EXPECT_EQ(other.chip.wire, "[010203][010203]");
 }
 
 TEST_F(Spidev_test, says_when_the_arena_is_too_small_for_a_thread)
