@@ -44,23 +44,26 @@ Config_fault wrong_type(std::string_view key, Type found, std::string_view wante
 	return fault_of(key, "is ", described(found), ", and should be ", wanted);
 }
 
-/* How many letters must be added, dropped or changed; at most the larger size. */
+/* How many letters must be added, dropped, changed or swapped; at most the larger size. */
 size_t distance(std::string_view a, std::string_view b)
 {
 	constexpr size_t LONGEST = 32;
 	if (a.size() > LONGEST || b.size() > LONGEST) return LONGEST;
-	size_t row[LONGEST + 1];
-	for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+	size_t rows[3][LONGEST + 1];
+	for (size_t j = 0; j <= b.size(); ++j) rows[0][j] = j;
 	for (size_t i = 1; i <= a.size(); ++i) {
-		size_t diagonal = row[0];
+		size_t *const row = rows[i % 3];
+		size_t const *const above = rows[(i - 1) % 3];
+		size_t const *const above_that = rows[(i + 1) % 3];
 		row[0] = i;
 		for (size_t j = 1; j <= b.size(); ++j) {
-			size_t const changed = diagonal + (a[i - 1] != b[j - 1]);
-			diagonal = row[j];
-			row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+			size_t const changed = above[j - 1] + (a[i - 1] != b[j - 1]);
+			row[j] = std::min({changed, above[j] + 1, row[j - 1] + 1});
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = std::min(row[j], above_that[j - 2] + 1);
 		}
 	}
-	return row[b.size()];
+	return rows[a.size() % 3][b.size()];
 }
 
 Config_fault unknown(std::string_view key, std::span<Key const> known, std::span<Key const> common)
