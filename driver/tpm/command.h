@@ -54,7 +54,7 @@ constexpr Attempt<Header> parse_header(Bytes message)
 {
 	Byte_reader reader{message};
 	Header const header{.tag = reader.u16_be(), .size = reader.u32_be(), .code = reader.u32_be()};
-	if (!reader.ok()) return Error::INVALID;
+	if (!reader.ok()) return bulkhead::Error::INVALID;
 	return header;
 }
 
@@ -107,7 +107,7 @@ struct Response
 constexpr Attempt<Response> parse_response(Bytes message)
 {
 	Header const header = TRY(parse_header(message));
-	if (header.size != message.size() || header.tag != TPM_ST_NO_SESSIONS) return Error::INVALID;
+	if (header.size != message.size() || header.tag != TPM_ST_NO_SESSIONS) return bulkhead::Error::INVALID;
 	return Response{
 		.code = Response_code{header.code}, .parameters = message.subspan(HEADER_BYTES)};
 }
@@ -117,7 +117,7 @@ constexpr Attempt<Bytes> parse_random(Bytes parameters)
 {
 	Byte_reader reader{parameters};
 	Bytes const random = reader.bytes(reader.u16_be());
-	if (!reader.complete()) return Error::INVALID;
+	if (!reader.complete()) return bulkhead::Error::INVALID;
 	return random;
 }
 

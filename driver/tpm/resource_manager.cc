@@ -1,12 +1,10 @@
 #include "driver/tpm/resource_manager.h"
 
+#include "driver/tpm/command.h"
+
 namespace bulkhead::tpm {
 
 // Constants by the names of TPM 2.0 Part 2.
-static constexpr uint16_t TPM_ST_NO_SESSIONS = 0x8001;
-static constexpr uint16_t TPM_ST_SESSIONS = 0x8002;
-
-
 static constexpr uint32_t TPM_CC_CONTEXT_LOAD = 0x161;
 static constexpr uint32_t TPM_CC_CONTEXT_SAVE = 0x162;
 static constexpr uint32_t TPM_CC_FLUSH_CONTEXT = 0x165;
@@ -18,11 +16,19 @@ static constexpr uint32_t TPM_CAP_HANDLES = 1;
 static constexpr uint32_t TPM_CAP_COMMANDS = 2;
 
 static constexpr uint32_t TPM_RC_SUCCESS = 0;
+static constexpr uint32_t TPM_RC_INITIALIZE = 0x100;
+static constexpr uint32_t TPM_RC_FAILURE = 0x101;
 static constexpr uint32_t TPM_RC_COMMAND_SIZE = 0x142;
 static constexpr uint32_t TPM_RC_COMMAND_CODE = 0x143;
+static constexpr uint32_t TPM_RC_AUTHSIZE = 0x144;
+static constexpr uint32_t TPM_RC_AUTH_CONTEXT = 0x145;
 static constexpr uint32_t TPM_RC_HANDLE = 0x08b;
+static constexpr uint32_t TPM_RC_CONTEXT_GAP = 0x901;
 static constexpr uint32_t TPM_RC_OBJECT_MEMORY = 0x902;
 static constexpr uint32_t TPM_RC_SESSION_MEMORY = 0x903;
+static constexpr uint32_t TPM_RC_REFERENCE_H0 = 0x910;
+
+static constexpr unsigned SESSIONS_IN_COMMAND_MAX = 3;
 
 /* The layer that a response of the manager's own names as its origin (TSS 2.0, 3.2.7). */
 static constexpr uint32_t RESMGR_LAYER = 11u << 16;
@@ -36,6 +42,17 @@ static bool transient(uint32_t handle) { return handle >> 24 == 0x80; }
 
 /* HMAC and policy sessions. */
 static bool session(uint32_t handle) { return handle >> 24 == 0x02 || handle >> 24 == 0x03; }
+
+/* Whether a context is to blame for not being loaded, and not the state that the TPM is in. */
+static bool spoilt(uint32_t code) { return code & 0x080; } // format one
+
+/* Whether the TPM says that it doesn't have what was to be saved. */
+static bool ended(uint32_t code)
+{
+	return code == TPM_RC_REFERENCE_H0 || (code & 0x0ff) == TPM_RC_HANDLE;
+}
+
+static uint32_t index_of(uint32_t handle) { return handle & 0x00ff'ffff; }
 
 static uint32_t u32_at(Bytes bytes, size_t offset)
 {
@@ -72,6 +89,7 @@ static size_t sized(Byte_writer &writer)
 Task<uint32_t, Error> Resource_manager::_execute_own(Job &job, size_t size)
 {
 	CO_TRY_ASSIGN(size_t const got, co_await _chip.execute(job, std::span(_own).first(size), _own));
+	if (got < HEADER_BYTES) co_return Error::RESPONSE_MALFORMED;
 	// What is behind the response must not be taken for a part of it.
 	fill_bytes(std::span(_own).subspan(got), 0);
 	co_return u32_at(_own, 6);
@@ -89,16 +107,23 @@ Task<uint32_t, Error> Resource_manager::_capability(
 
 /*
  * The TPM itself says how many handles a command and its response have, so that commands which this
- * code has never heard of work, too. False: the TPM doesn't answer yet, since it awaits
- * TPM2_Startup.
+ * code has never heard of work, too. Yields the response code if the TPM doesn't answer.
  */
-Task<bool, Error> Resource_manager::_learn_commands(Job &job)
+Task<uint32_t, Error> Resource_manager::_learn_commands(Job &job)
 {
+	struct All_or_none
+	{
+		Fixed_vector<uint32_t, COMMANDS_MAX> *attributes;
+		~All_or_none()
+		{
+			if (attributes) attributes->clear();
+		}
+	} learnt{&_attributes};
+
 	uint32_t property = TPM_CC_FIRST;
-	_attributes.clear();
 	while (true) {
 		CO_TRY_ASSIGN(uint32_t const code, co_await _capability(job, TPM_CAP_COMMANDS, property));
-		if (code != TPM_RC_SUCCESS) co_return false;
+		if (code != TPM_RC_SUCCESS) co_return code;
 		Byte_reader reader{Bytes(_own).subspan(HEADER_BYTES)};
 		bool const more = reader.u8() != 0;
 		reader.skip(4);
@@ -108,9 +133,13 @@ Task<bool, Error> Resource_manager::_learn_commands(Job &job)
 			last = reader.u32_be();
 			if (!_attributes.push_back(last).ok()) break;
 		}
-		property = (last & CC_NUMBER) + 1;
-		if (!more || !count || !reader.ok() || _attributes.full()) co_return true;
+		uint32_t const next = (last & CC_NUMBER) + 1;
+		bool const onwards = more && count && reader.ok() && next > property;
+		if (!onwards || _attributes.full()) break;
+		property = next;
 	}
+	learnt.attributes = nullptr;
+	co_return TPM_RC_SUCCESS;
 }
 
 uint32_t const *Resource_manager::_attributes_of(uint32_t command_code) const
@@ -144,21 +173,121 @@ Task<uint32_t, Error> Resource_manager::_load(Job &job, Bytes context, uint32_t 
 	co_return code;
 }
 
-/* Flushes every transient object: those that somebody needs are saved outside of the TPM. */
+bool Resource_manager::_owned(uint32_t handle)
+{
+	// A saved session is not always listed with its type.
+	for (Space *space = _spaces.front(); space; space = _spaces.next(*space))
+		for (Space::Session const &session : space->_sessions)
+			if (session.handle && index_of(session.handle) == index_of(handle)) return true;
+	return false;
+}
+
+/* Flushes what belongs to nobody of the handles from this one on. */
+Task<void, Error> Resource_manager::_sweep(Job &job, uint32_t first_handle)
+{
+	constexpr unsigned ROUNDS_MAX = 256; // a TPM that always names one more must not keep us here
+	bool const objects = transient(first_handle);
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		CO_TRY_ASSIGN(
+			uint32_t const code, co_await _capability(job, TPM_CAP_HANDLES, first_handle));
+		if (code != TPM_RC_SUCCESS) break;
+		Byte_reader reader{Bytes(_own).subspan(HEADER_BYTES)};
+		bool const more = reader.u8() != 0;
+		reader.skip(4);
+		uint32_t count = reader.u32_be();
+		uint32_t found = 0, last = 0;
+		for (; count && reader.ok() && !found; count--) {
+			last = reader.u32_be();
+			bool const kind = objects ? transient(last) : session(last);
+			if (kind && (objects || !_owned(last))) found = last;
+		}
+		if (!found && (!more || !last)) break;
+		if (found)
+			(void)co_await _flush(job, found);
+		else
+			first_handle = (first_handle & 0xff00'0000) | (index_of(last) + 1);
+	}
+	co_return Ok{};
+}
+
+/* After something went wrong: those objects that somebody needs are saved outside of the TPM. */
 Task<void, Error> Resource_manager::_sweep(Job &job)
 {
-	constexpr unsigned ROUNDS_MAX = 64; // a TPM that always names one more must not keep us here
-	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-		CO_TRY_ASSIGN(uint32_t const code, co_await _capability(job, TPM_CAP_HANDLES, 0x8000'0000));
-		Byte_reader reader{Bytes(_own).subspan(HEADER_BYTES + 5)};
-		uint32_t const count = reader.u32_be();
-		uint32_t const handle = reader.u32_be();
-		if (code != TPM_RC_SUCCESS || count == 0 || !transient(handle)) break;
-		CO_TRY(co_await _flush(job, handle));
-	}
+	CO_TRY(co_await _sweep(job, 0x8000'0000));
+	for (Space *space = _spaces.front(); space; space = _spaces.next(*space))
+		for (Space::Session &session : space->_sessions)
+			if (session.loaded) CO_TRY(co_await space->_put_away(job, session));
+	CO_TRY(co_await _sweep(job, 0x0200'0000)); // loaded sessions
+	CO_TRY(co_await _sweep(job, 0x0300'0000)); // saved ones
 	_leftovers = false;
 	co_return Ok{};
 }
+
+/*
+ * A TPM numbers the contexts of sessions and can't have the oldest and the newest too far apart
+ * (TPM 2.0 Part 1, 30.5): saves the oldest one anew. False if there is none.
+ */
+Task<bool, Error> Resource_manager::_close_gap(Job &job)
+{
+	Space::Session *oldest = nullptr;
+	uint64_t least = UINT64_MAX;
+	for (Space *space = _spaces.front(); space; space = _spaces.next(*space))
+		for (Space::Session &session : space->_sessions) {
+			if (session.loaded || session.size < sizeof(uint64_t)) continue;
+			uint64_t const sequence = load_be<uint64_t>(session.bytes().first<8>());
+			if (sequence > least) continue;
+			least = sequence;
+			oldest = &session;
+		}
+	if (!oldest) co_return false;
+	CO_TRY_ASSIGN(uint32_t const code, co_await _load(job, oldest->bytes(), oldest->loaded));
+	if (code != TPM_RC_SUCCESS) {
+		CO_TRY(co_await _flush(job, oldest->handle));
+		oldest->drop();
+		co_return true;
+	}
+	CO_TRY_ASSIGN(uint32_t const saved, co_await _save(job, oldest->loaded));
+	size_t const size = u32_at(_own, 2) - HEADER_BYTES;
+	if (saved != TPM_RC_SUCCESS || size > Space::SESSION_CONTEXT_MAX) {
+		CO_TRY(co_await _flush(job, oldest->handle));
+		oldest->drop();
+		co_return true;
+	}
+	oldest->loaded = 0;
+	oldest->keep(Bytes(_own).subspan(HEADER_BYTES, size));
+	co_return true;
+}
+
+/* A sequence object (TPMS_CONTEXT.savedHandle 0x80000001) goes on with each use. */
+template <size_t MAX>
+bool Space::Context<MAX>::unchanged_by_use() const
+{
+	constexpr size_t SAVED_HANDLE = 8;
+	return size >= SAVED_HANDLE + 4 && u32_at(bytes(), SAVED_HANDLE) != 0x8000'0001;
+}
+
+/*
+ * While a command of a space goes on: if it ends halfway, the sweep takes the objects out of the
+ * TPM, whose handles may mean those of somebody else from then on.
+ */
+class Space::In_use
+{
+private:
+	Space &_space;
+
+public:
+	explicit In_use(Space &space) : _space(space) {}
+	In_use(In_use const &) = delete;
+	In_use &operator=(In_use const &) = delete;
+	~In_use()
+	{
+		_space._manager._executing = nullptr;
+		for (Object &object : _space._objects) {
+			if (object.loaded && !object.unchanged_by_use()) object.drop();
+			object.loaded = 0;
+		}
+	}
+};
 
 Space::Object *Space::_object(uint32_t handle)
 {
@@ -183,6 +312,32 @@ uint32_t Space::_new_handle()
 	return 0x8000'0000 | _next_handle;
 }
 
+Task<uint32_t, Error> Space::_load_session(Job &job, Session &session)
+{
+	if (session.loaded || !session.size) co_return TPM_RC_SUCCESS;
+	CO_TRY_ASSIGN(uint32_t code, co_await _manager._load(job, session.bytes(), session.loaded));
+	if (code == TPM_RC_CONTEXT_GAP) {
+		CO_TRY_ASSIGN(bool const closed, co_await _manager._close_gap(job));
+		if (closed && session.size) {
+			CO_TRY_ASSIGN(code, co_await _manager._load(job, session.bytes(), session.loaded));
+		}
+	}
+	if (!spoilt(code)) co_return code;
+	CO_TRY(co_await _manager._flush(job, session.handle));
+	session.drop();
+	co_return RESMGR_LAYER | TPM_RC_HANDLE;
+}
+
+Task<uint32_t, Error> Space::_load_object(Job &job, Object &object)
+{
+	if (object.loaded) co_return TPM_RC_SUCCESS;
+	CO_TRY_ASSIGN(uint32_t const code, co_await _manager._load(job, object.bytes(), object.loaded));
+	if (!spoilt(code)) co_return code;
+	// A reset of the TPM makes contexts void.
+	object.drop();
+	co_return RESMGR_LAYER | TPM_RC_HANDLE;
+}
+
 /*
  * Brings the object or session into the TPM and replaces its handle by the TPM's. Yields the
  * response code of what went wrong, if it did.
@@ -192,28 +347,14 @@ Task<uint32_t, Error> Space::_load(Job &job, uint32_t &handle)
 	if (session(handle)) {
 		Session *const session = _session(handle);
 		if (!session) co_return RESMGR_LAYER | TPM_RC_HANDLE;
-		if (session->loaded || !session->size) co_return TPM_RC_SUCCESS;
-		CO_TRY_ASSIGN(
-			uint32_t const code, co_await _manager._load(job, session->bytes(), session->loaded));
-		if (code == TPM_RC_SUCCESS) co_return code;
-		session->drop();
-		co_return RESMGR_LAYER | TPM_RC_HANDLE;
+		co_return co_await _load_session(job, *session);
 	}
 	if (!transient(handle)) co_return TPM_RC_SUCCESS;
 	Object *const object = _object(handle);
 	if (!object) co_return RESMGR_LAYER | TPM_RC_HANDLE;
-	if (!object->loaded) {
-		_manager._leftovers = true; // until it is put away again
-		CO_TRY_ASSIGN(
-			uint32_t const code, co_await _manager._load(job, object->bytes(), object->loaded));
-		if (code != TPM_RC_SUCCESS) {
-			// A reset of the TPM makes contexts void; other refusals may pass.
-			if ((code & 0x0ff) != (TPM_RC_OBJECT_MEMORY & 0x0ff)) object->drop();
-			co_return RESMGR_LAYER | TPM_RC_HANDLE;
-		}
-	}
-	handle = object->loaded;
-	co_return TPM_RC_SUCCESS;
+	CO_TRY_ASSIGN(uint32_t const code, co_await _load_object(job, *object));
+	if (code == TPM_RC_SUCCESS) handle = object->loaded;
+	co_return code;
 }
 
 /* Loads all that the command in `_manager._command` refers to: its handles, then its sessions. */
@@ -228,7 +369,7 @@ Task<uint32_t, Error> Space::_load_all(Job &job, size_t size, uint32_t attribute
 		if (size - at < 4) co_return RESMGR_LAYER | TPM_RC_COMMAND_SIZE;
 		uint32_t handle = u32_at(command, at);
 		CO_TRY_ASSIGN(uint32_t const code, co_await _load(job, handle));
-		if (code != TPM_RC_SUCCESS) co_return code | (i + 1) << 8;
+		if (code != TPM_RC_SUCCESS) co_return spoilt(code) ? code | (i + 1) << 8 : code;
 		store_be<uint32_t>(command.subspan(at).first<4>(), handle);
 	}
 	if (flush) co_return TPM_RC_SUCCESS;
@@ -236,7 +377,8 @@ Task<uint32_t, Error> Space::_load_all(Job &job, size_t size, uint32_t attribute
 
 	Byte_reader area{Bytes(command).subspan(at)};
 	Byte_reader sessions{area.bytes(area.u32_be())};
-	while (sessions.left()) {
+	for (unsigned n = 0; sessions.left(); n++) {
+		if (n == SESSIONS_IN_COMMAND_MAX) co_return RESMGR_LAYER | TPM_RC_AUTHSIZE;
 		uint32_t handle = sessions.u32_be();
 		sessions.skip(sessions.u16_be()); // nonce
 		sessions.skip(1); // attributes
@@ -250,37 +392,50 @@ Task<uint32_t, Error> Space::_load_all(Job &job, size_t size, uint32_t attribute
 	co_return TPM_RC_SUCCESS;
 }
 
+Task<void, Error> Space::_put_away(Job &job, Object &object)
+{
+	CO_TRY_ASSIGN(uint32_t const code, co_await _manager._save(job, object.loaded));
+	size_t const size = u32_at(_manager._own, 2) - HEADER_BYTES;
+	bool const saved = code == TPM_RC_SUCCESS && size <= OBJECT_CONTEXT_MAX;
+	if (saved) object.keep(Bytes(_manager._own).subspan(HEADER_BYTES, size));
+	if (!ended(code)) {
+		CO_TRY_ASSIGN(uint32_t const flushed, co_await _manager._flush(job, object.loaded));
+		if (flushed != TPM_RC_SUCCESS) _manager._leftovers = true;
+	}
+	object.loaded = 0;
+	if (!saved) object.drop();
+	co_return Ok{};
+}
+
+Task<void, Error> Space::_put_away(Job &job, Session &session)
+{
+	constexpr unsigned GAPS_MAX = 64; // as many sessions as a TPM knows
+	CO_TRY_ASSIGN(uint32_t code, co_await _manager._save(job, session.loaded));
+	for (unsigned i = 0; code == TPM_RC_CONTEXT_GAP && i < GAPS_MAX; i++) {
+		CO_TRY_ASSIGN(bool const closed, co_await _manager._close_gap(job));
+		if (!closed) break;
+		CO_TRY_ASSIGN(code, co_await _manager._save(job, session.loaded));
+	}
+	size_t const size = u32_at(_manager._own, 2) - HEADER_BYTES;
+	session.loaded = 0;
+	if (code == TPM_RC_SUCCESS && size <= SESSION_CONTEXT_MAX) {
+		session.keep(Bytes(_manager._own).subspan(HEADER_BYTES, size));
+		co_return Ok{};
+	}
+	// It ended with the command, or it can't be kept.
+	if (!ended(code)) CO_TRY(co_await _manager._flush(job, session.handle));
+	session.drop();
+	co_return Ok{};
+}
+
 /* Takes everything out of the TPM again; what can't be saved has ended or is lost. */
 Task<void, Error> Space::_put_away(Job &job)
 {
-	for (Object &object : _objects) {
-		if (!object.loaded) continue;
-		CO_TRY_ASSIGN(uint32_t const code, co_await _manager._save(job, object.loaded));
-		size_t const size = u32_at(_manager._own, 2) - HEADER_BYTES;
-		bool const saved = code == TPM_RC_SUCCESS && size <= OBJECT_CONTEXT_MAX;
-		if (saved) {
-			object.size = uint16_t(size);
-			copy_bytes(object.saved, Bytes(_manager._own).subspan(HEADER_BYTES, size));
-		}
-		if (code == TPM_RC_SUCCESS) CO_TRY(co_await _manager._flush(job, object.loaded));
-		object.loaded = 0;
-		if (!saved) object.drop();
-	}
-	for (Session &session : _sessions) {
-		if (!session.loaded) continue;
-		CO_TRY_ASSIGN(uint32_t const code, co_await _manager._save(job, session.loaded));
-		size_t const size = u32_at(_manager._own, 2) - HEADER_BYTES;
-		session.loaded = 0;
-		if (code == TPM_RC_SUCCESS && size <= SESSION_CONTEXT_MAX) {
-			session.size = uint16_t(size);
-			copy_bytes(session.saved, Bytes(_manager._own).subspan(HEADER_BYTES, size));
-		} else {
-			// It ended with the command, or it can't be kept.
-			if (code == TPM_RC_SUCCESS) CO_TRY(co_await _manager._flush(job, session.handle));
-			session.drop();
-		}
-	}
 	_manager._leftovers = false;
+	for (Object &object : _objects)
+		if (object.loaded) CO_TRY(co_await _put_away(job, object));
+	for (Session &session : _sessions)
+		if (session.loaded) CO_TRY(co_await _put_away(job, session));
 	co_return Ok{};
 }
 
@@ -322,14 +477,19 @@ size_t Space::_note_response(
 	return size;
 }
 
-uint32_t Space::_lack_of_room(uint32_t code, uint32_t attributes)
+uint32_t Space::_lack_of_room(Bytes command, uint32_t attributes)
 {
 	if (!(attributes & CC_RESPONSE_HANDLE)) return TPM_RC_SUCCESS;
-	bool const may_be_session = code == TPM_CC_START_AUTH_SESSION || code == TPM_CC_CONTEXT_LOAD;
-	bool const may_be_object = code != TPM_CC_START_AUTH_SESSION;
-	if (may_be_object && !_object(0)) return RESMGR_LAYER | TPM_RC_OBJECT_MEMORY;
-	if (may_be_session && !_session(0)) return RESMGR_LAYER | TPM_RC_SESSION_MEMORY;
-	return TPM_RC_SUCCESS;
+	constexpr size_t SAVED_HANDLE = HEADER_BYTES + 8; // of the context that is loaded
+	uint32_t const code = u32_at(command, 6);
+	bool wants_session = code == TPM_CC_START_AUTH_SESSION;
+	if (code == TPM_CC_CONTEXT_LOAD && command.size() >= SAVED_HANDLE + 4) {
+		uint32_t const saved = u32_at(command, SAVED_HANDLE);
+		wants_session = session(saved);
+		if (wants_session && _session(saved)) return TPM_RC_SUCCESS;
+	}
+	if (wants_session) return _session(0) ? TPM_RC_SUCCESS : RESMGR_LAYER | TPM_RC_SESSION_MEMORY;
+	return _object(0) ? TPM_RC_SUCCESS : RESMGR_LAYER | TPM_RC_OBJECT_MEMORY;
 }
 
 /* TPM2_GetCapability for handles of a kind that this user has handles of its own of. */
@@ -343,7 +503,9 @@ size_t Space::_handles(uint32_t property, size_t count, Mutable_bytes response)
 	} else {
 		// Loaded and saved sessions are told by the kind of handle; all of ours are saved.
 		for (Session const &session : _sessions)
-			if (session.handle && property >> 24 == 0x03) handles[found++] = session.handle;
+			if (session.handle && property >> 24 == 0x03 &&
+				index_of(session.handle) >= index_of(property))
+				handles[found++] = session.handle;
 	}
 	std::sort(handles, handles + found);
 	size_t const told = std::min(found, count);
@@ -362,11 +524,14 @@ size_t Space::_handles(uint32_t property, size_t count, Mutable_bytes response)
 /* What concerns the user's own handles only; 0 if the TPM has to be asked. */
 size_t Space::_answer_without_tpm(Bytes command, Mutable_bytes response)
 {
-	Byte_reader reader{command.subspan(6)};
-	uint32_t const code = reader.u32_be();
+	uint32_t const code = u32_at(command, 6);
+	bool const plain = load_be<uint16_t>(command.first<2>()) == TPM_ST_NO_SESSIONS;
+	Byte_reader reader{command.subspan(HEADER_BYTES)};
 	if (code == TPM_CC_FLUSH_CONTEXT) {
+		// The handle is a parameter: nothing but a command of just this shape is let through.
 		uint32_t const handle = reader.u32_be();
-		if (!reader.complete()) return 0;
+		if (!plain) return answer(response, RESMGR_LAYER | TPM_RC_AUTH_CONTEXT);
+		if (!reader.complete()) return answer(response, RESMGR_LAYER | TPM_RC_COMMAND_SIZE);
 		if (Object *const object = _object(handle); object && handle) {
 			object->drop();
 			return answer(response, TPM_RC_SUCCESS);
@@ -375,12 +540,17 @@ size_t Space::_answer_without_tpm(Bytes command, Mutable_bytes response)
 			return answer(response, RESMGR_LAYER | TPM_RC_HANDLE | 1u << 8);
 	}
 	if (code == TPM_CC_GET_CAPABILITY) {
+		if (!plain) {
+			// Behind the authorizations; it would tell the TPM's handles, and can't be changed.
+			reader.skip(reader.u32_be());
+		}
 		uint32_t const capability = reader.u32_be();
 		uint32_t const property = reader.u32_be();
 		uint32_t const count = reader.u32_be();
 		bool const own = transient(property) || session(property);
-		if (reader.complete() && capability == TPM_CAP_HANDLES && own)
-			return _handles(property, count, response);
+		if (!reader.complete() || capability != TPM_CAP_HANDLES || !own) return 0;
+		if (!plain) return answer(response, RESMGR_LAYER | TPM_RC_AUTH_CONTEXT);
+		return _handles(property, count, response);
 	}
 	return 0;
 }
@@ -391,45 +561,53 @@ Task<size_t, Error> Space::_execute_mine(Job &job, Bytes command, Mutable_bytes 
 	uint32_t const *const attributes = _manager._attributes_of(code);
 	if (!attributes) co_return answer(response, RESMGR_LAYER | TPM_RC_COMMAND_CODE);
 	if (size_t const size = _answer_without_tpm(command, response)) co_return size;
-	if (uint32_t const lack = _lack_of_room(code, *attributes)) co_return answer(response, lack);
+	if (uint32_t const lack = _lack_of_room(command, *attributes)) co_return answer(response, lack);
 
 	copy_bytes(_manager._command, command);
+	_manager._leftovers = true; // until all is put away again
 	CO_TRY_ASSIGN(uint32_t const loaded, co_await _load_all(job, command.size(), *attributes));
 	if (loaded != TPM_RC_SUCCESS) co_return answer(response, loaded);
 
-	_manager._leftovers = true;
 	_manager._executing = &job;
 	Attempt<size_t, Error> const size = co_await _manager._chip.execute(
 		job, std::span(_manager._command).first(command.size()), response);
 	_manager._executing = nullptr;
 	if (!size.ok()) co_return size;
+	if (size.value() < HEADER_BYTES) co_return Error::RESPONSE_MALFORMED;
 	co_return _note_response(code, *attributes, response, size.value());
+}
+
+/* With the manager's lock held. */
+Task<size_t, Error> Space::_execute(Job &job, Bytes command, Mutable_bytes response)
+{
+	if (_manager._attributes.empty()) {
+		CO_TRY_ASSIGN(uint32_t const code, co_await _manager._learn_commands(job));
+		// Before TPM2_Startup, and after a failure, there is nothing to manage.
+		if (code == TPM_RC_INITIALIZE || code == TPM_RC_FAILURE)
+			co_return co_await _manager._chip.execute(job, command, response);
+		if (code != TPM_RC_SUCCESS) co_return answer(response, code);
+	}
+	if (_manager._leftovers) CO_TRY(co_await _manager._sweep(job));
+
+	In_use const in_use{*this};
+	Attempt<size_t, Error> const size = co_await _execute_mine(job, command, response);
+	// What is loaded leaves the TPM whatever became of the command, and of its user's patience.
+	Job::Shield const shield{job, NEVER_US};
+	Attempt<void, Error> const away = co_await _put_away(job);
+	// A command without a response may have made an object or session that nobody knows of.
+	if (!size.ok() || !away.ok()) _manager._leftovers = true;
+	if (size.ok() && !away.ok()) co_return Failure{away.error()};
+	co_return size;
 }
 
 Task<size_t, Error> Space::execute(Job &job, Bytes command, Mutable_bytes response)
 {
 	if (command.size() < HEADER_BYTES || command.size() > MESSAGE_MAX_BYTES)
 		co_return Error::COMMAND_SIZE;
+	if (u32_at(command, 2) != command.size()) co_return Error::COMMAND_SIZE;
 	if (response.size() < MESSAGE_MAX_BYTES) co_return Error::BUFFER_TOO_SMALL;
 	CO_TRY_ASSIGN(Mutex::Guard const guard, co_await _manager._exclusive.acquire(job));
-	if (_manager._attributes.empty()) {
-		CO_TRY_ASSIGN(bool const learnt, co_await _manager._learn_commands(job));
-		// Before TPM2_Startup there is nothing to manage.
-		if (!learnt) co_return co_await _manager._chip.execute(job, command, response);
-	}
-	if (_manager._leftovers) CO_TRY(co_await _manager._sweep(job));
-
-	Attempt<size_t, Error> const size = co_await _execute_mine(job, command, response);
-	// What is loaded goes out of the TPM whatever became of the command, and of its user's
-	// patience.
-	Job::Shield const shield{job, NEVER_US};
-	Attempt<void, Error> const away = co_await _put_away(job);
-	for (Object &object : _objects) object.loaded = 0;
-	// A command without a response may have made an object that nobody knows of.
-	if (!size.ok() || !away.ok()) _manager._leftovers = true;
-	if (!size.ok()) co_return size;
-	if (!away.ok()) co_return Failure{away.error()};
-	co_return size;
+	co_return co_await _execute(job, command, response);
 }
 
 bool Space::cancel(Job const &job)
@@ -441,16 +619,15 @@ bool Space::cancel(Job const &job)
 Task<void, Error> Space::forget(Job &job)
 {
 	CO_TRY_ASSIGN(Mutex::Guard const guard, co_await _manager._exclusive.acquire(job));
-	for (Object &object : _objects) {
-		fill_bytes(object.saved, 0);
-		object.drop();
-	}
+	for (Object &object : _objects) object.drop();
 	Attempt<void, Error> result{Ok{}};
 	for (Session &session : _sessions) {
 		if (!session.handle) continue;
 		Attempt<uint32_t, Error> const flushed = co_await _manager._flush(job, session.handle);
-		if (!flushed.ok()) result = flushed.error();
-		fill_bytes(session.saved, 0);
+		if (!flushed.ok()) {
+			_manager._leftovers = true;
+			result = flushed.error();
+		}
 		session.drop();
 	}
 	co_return result;

@@ -6,6 +6,7 @@
 // its commands they are saved outside of the TPM, whose few slots thus suffice for all.
 
 #include "base/fixed_vector.h"
+#include "base/list.h"
 #include "base/mutex.h"
 #include "driver/tpm/interface.h"
 #include "driver/tpm/registers.h"
@@ -25,15 +26,19 @@ private:
 	Interface &_chip;
 	Mutex _exclusive{}; // one user's command, with what is loaded for it, at a time
 	Fixed_vector<uint32_t, COMMANDS_MAX> _attributes{}; // TPMA_CC of each command that the TPM has
-	bool _leftovers = true; // transient objects may be in the TPM that belong to nobody
+	List<Space> _spaces{};
+	bool _leftovers = true; // objects or sessions may be in the TPM that belong to nobody
 	Job const *_executing = nullptr; // whose command, not one of ours, the TPM works on
 	uint8_t _command[MESSAGE_MAX_BYTES]{}; // of the user, with the TPM's handles in it
 	uint8_t _own[MESSAGE_MAX_BYTES]{}; // commands of the manager, and their responses
 
 	Task<uint32_t, Error> _execute_own(Job &, size_t size);
 	Task<uint32_t, Error> _capability(Job &, uint32_t capability, uint32_t property);
-	Task<bool, Error> _learn_commands(Job &);
+	Task<uint32_t, Error> _learn_commands(Job &);
 	Task<void, Error> _sweep(Job &);
+	Task<void, Error> _sweep(Job &, uint32_t first_handle);
+	Task<bool, Error> _close_gap(Job &);
+	bool _owned(uint32_t handle);
 	Task<uint32_t, Error> _flush(Job &, uint32_t handle);
 	Task<uint32_t, Error> _save(Job &, uint32_t handle);
 	Task<uint32_t, Error> _load(Job &, Bytes context, uint32_t &handle);
@@ -50,7 +55,7 @@ public:
  * answered with TPM_RC_HANDLE, as if it weren't there. Responses that come from the manager and not
  * from the TPM carry the resource manager's layer in their code (TSS2_RESMGR_TPM_RC_LAYER).
  */
-class Space final : public Interface
+class Space final : public Interface, public Link<Space>
 {
 public:
 	static constexpr size_t OBJECTS_MAX = 8; // transient objects of one user
@@ -59,6 +64,10 @@ public:
 	static constexpr size_t SESSION_CONTEXT_MAX = 1024;
 
 private:
+	friend class Resource_manager;
+
+	class In_use;
+
 	template <size_t MAX>
 	struct Context
 	{
@@ -68,7 +77,19 @@ private:
 		uint8_t saved[MAX];
 
 		Bytes bytes() const { return std::span(saved).first(size); }
-		void drop() { handle = loaded = size = 0; }
+		void drop()
+		{
+			fill_bytes(std::span(saved).first(size), 0);
+			handle = loaded = size = 0;
+		}
+
+		/* Whether the context, if there is one, is what it was before it was loaded. */
+		bool unchanged_by_use() const;
+		void keep(Bytes context)
+		{
+			size = uint16_t(context.size());
+			copy_bytes(saved, context);
+		}
 	};
 
 	using Object = Context<OBJECT_CONTEXT_MAX>;
@@ -84,18 +105,26 @@ private:
 	uint32_t _new_handle();
 
 	Task<uint32_t, Error> _load(Job &, uint32_t &handle);
+	Task<uint32_t, Error> _load_object(Job &, Object &);
+	Task<uint32_t, Error> _load_session(Job &, Session &);
 	Task<uint32_t, Error> _load_all(Job &, size_t size, uint32_t attributes);
 	Task<void, Error> _put_away(Job &);
+	Task<void, Error> _put_away(Job &, Object &);
+	Task<void, Error> _put_away(Job &, Session &);
 	size_t _note_response(uint32_t code, uint32_t attributes, Mutable_bytes response, size_t size);
 	size_t _note_handle(Mutable_bytes response, size_t size);
 	size_t _answer_without_tpm(Bytes command, Mutable_bytes response);
 	size_t _handles(uint32_t property, size_t count, Mutable_bytes response);
-	uint32_t _lack_of_room(uint32_t code, uint32_t attributes);
+	uint32_t _lack_of_room(Bytes command, uint32_t attributes);
+	Task<size_t, Error> _execute(Job &, Bytes command, Mutable_bytes response);
 	Task<size_t, Error> _execute_mine(Job &, Bytes command, Mutable_bytes response);
 
 public:
-	/* The manager outlives the space. */
-	explicit Space(Resource_manager &manager) : _manager(manager) {}
+	/* The manager outlives the space, which ends while no command of any space goes on. */
+	explicit Space(Resource_manager &manager) : _manager(manager)
+	{
+		manager._spaces.push_back(*this);
+	}
 	Space(Space const &) = delete;
 	Space &operator=(Space const &) = delete;
 

@@ -4,8 +4,9 @@
 
 namespace bulkhead::tpm {
 
-Tpm_session::Tpm_session(Executor &executor, Interface &interface, Arbiter &arbiter)
-	: _interface(interface), _client(arbiter), _job(executor)
+Tpm_session::Tpm_session(
+	Executor &executor, Interface &interface, Arbiter &arbiter, uint64_t patience_us)
+	: _interface(interface), _patience_us(patience_us), _client(arbiter), _job(executor)
 {}
 
 Tpm_session::~Tpm_session()
@@ -146,10 +147,20 @@ Task<size_t> Tpm_session::_write_and_wait(Job &job, Wanted wanted, size_t size)
 	co_return size;
 }
 
+/* The command goes on, whatever ends the patience. */
+Task<size_t> Tpm_session::_write_patiently(Job &job, size_t size)
+{
+	uint64_t const now_us = job.executor.clock.now_us();
+	Job::Deadline const patience{job, deadline_after_us(now_us, _patience_us)};
+	(void)co_await _await_settled(job);
+	co_return size;
+}
+
 Task<size_t> Tpm_session::write(Job &job, Bytes from, Io io)
 {
 	Attempt<void> const begun = _begin(from);
 	if (!begun.ok()) return begun.error();
+	if (io.nonblocking && _patience_us) return _write_patiently(job, from.size());
 	if (io.nonblocking) return from.size();
 	return _write_and_wait(job, Wanted{*this}, from.size());
 }

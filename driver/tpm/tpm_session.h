@@ -51,6 +51,7 @@ private:
 	};
 
 	Interface &_interface;
+	uint64_t const _patience_us;
 	Arbiter::Client _client;
 	Tpm_device *_device = nullptr; // while it is open
 	Job_with_arena<ARENA_BYTES> _job;
@@ -79,13 +80,21 @@ private:
 	size_t _take(Mutable_bytes to);
 	Task<void> _await_settled(Job &);
 	Task<size_t> _write_and_wait(Job &, Wanted, size_t size);
+	Task<size_t> _write_patiently(Job &, size_t size);
 	Task<size_t> _read_later(Job &, Mutable_bytes to);
 	Task<void> _await_closed(Job &, unsigned closings);
 	Attempt<size_t> _outcome(Mutable_bytes to);
 
 public:
-	/* The interface and the arbiter (that of the device which the session is for) outlive it. */
-	Tpm_session(Executor &executor, Interface &interface, Arbiter &arbiter);
+	/*
+	 * The interface and the arbiter (that of the device which the session is for) outlive it.
+	 *
+	 * A nonblocking write returns when the command is done, but after `patience_us` at the latest.
+	 * Where asking costs more than waiting (behind FUSE a poll that has to be told later costs
+	 * three more round trips), a little patience makes short commands much faster.
+	 */
+	Tpm_session(
+		Executor &executor, Interface &interface, Arbiter &arbiter, uint64_t patience_us = 0);
 
 	/* One that is open still loses its device; what the TPM does for it the next command ends. */
 	~Tpm_session();
@@ -94,7 +103,7 @@ public:
 	Task<size_t> read(Job &job, Mutable_bytes to, Io io) override;
 
 	/*
-	 * Waits until the command has been executed, or only hands it over (nonblocking). Errors:
+	 * Waits until the command has been executed, or hands it over (nonblocking). Errors:
 	 * INVALID (not a command: below 10 bytes, or its header's size is larger), TOO_LONG (above 4096
 	 * bytes), BUSY (a command is executed, or nothing of its response was read; what is left of one
 	 * is dropped), those of the command. A writer that is cancelled, or vanishes, cancels its

@@ -31,11 +31,12 @@ struct Device_rig : Rig
 	Tpm_device device;
 	std::deque<Tpm_session> sessions{};
 
-	explicit Device_rig(Sharing sharing, unsigned count = 3) : device(tis, sharing)
+	explicit Device_rig(Sharing sharing, unsigned count = 3, uint64_t patience_us = 0)
+		: device(tis, sharing)
 	{
 		EXPECT_TRUE(start().ok());
 		for (unsigned i = 0; i < count; ++i)
-			device.add(sessions.emplace_back(executor, tis, device.openers()));
+			device.add(sessions.emplace_back(executor, tis, device.openers(), patience_us));
 	}
 
 	Attempt<Char_session *> try_open(bool nonblocking = false)
@@ -222,6 +223,36 @@ TEST_F(Tpm_file, lets_a_blocking_reader_wait_for_what_a_nonblocking_writer_began
 		if (clock.time_us > 1'100'000 && backend.client) backend.answer(backend.pending);
 	};
 	EXPECT_EQ(read(session), response);
+}
+
+struct Patient_tpm_file : testing::Test, Device_rig
+{
+	static constexpr uint64_t PATIENCE_US = 1'000;
+
+	Message const command = command_of(30, 1);
+	Char_session &session = open();
+
+	Patient_tpm_file() : Device_rig(Sharing::EXCLUSIVE, 1, PATIENCE_US) {}
+};
+
+TEST_F(Patient_tpm_file, has_the_response_of_a_short_command_when_a_nonblocking_write_returns)
+{
+	EXPECT_EQ(write(session, command, NONBLOCKING), Error{});
+	EXPECT_EQ(session.readiness(), (Readiness{.readable = true}));
+	EXPECT_EQ(read(session, 100, NONBLOCKING), response_to(command));
+}
+
+TEST_F(Patient_tpm_file, loses_patience_with_a_long_command_and_lets_it_go_on)
+{
+	backend.held = true;
+	uint64_t const begin_us = clock.time_us;
+	EXPECT_EQ(write(session, command, NONBLOCKING), Error{});
+	EXPECT_LE(clock.time_us - begin_us, PATIENCE_US);
+	EXPECT_EQ(session.readiness(), Readiness{});
+
+	backend.answer(backend.pending);
+	run_out();
+	EXPECT_EQ(read(session, 100, NONBLOCKING), response_to(command));
 }
 
 TEST_F(Tpm_file, tells_an_error_once)
