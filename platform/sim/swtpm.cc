@@ -266,14 +266,6 @@ Attempt<bool, Swtpm_error> Swtpm::_receive(int flags)
 	return true;
 }
 
-void Swtpm::receive()
-{
-	if (!connected() || _received == MESSAGE_MAX) return;
-	ssize_t const n = recv(_data, _response.data() + _received, MESSAGE_MAX - _received, 0);
-	// An end or an error is met again by `process`.
-	if (n > 0) _received += static_cast<size_t>(n);
-}
-
 void Swtpm::submit(Tpm_client &client, uint8_t locality, Bytes command)
 {
 	BULKHEAD_ASSERT(!_client);

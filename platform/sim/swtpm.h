@@ -124,12 +124,6 @@ public:
 	Attempt<void, Swtpm_error> process();
 
 	/*
-	 * Takes what arrives next, in one `recv` that waits if the descriptor does, and leaves it for
-	 * `process`. For a loop that may block in a source.
-	 */
-	void receive();
-
-	/*
 	 * For `sync_wait`: waits until the response has arrived or `duration_us` have passed, and
 	 * processes it. Returns at once if no command is under way.
 	 */
