@@ -17,10 +17,11 @@ namespace bulkhead::tool {
 
 namespace {
 
-constexpr unsigned WORKERS_MAX = 4;
 constexpr size_t START_ARENA_BYTES = 16384;
 constexpr uint64_t START_US = 30'000'000; // for a driver to find its chip
 constexpr uint64_t SESSIONS_MAX = 64;
+constexpr uint64_t PATIENCE_US =
+	1'000; // of a nonblocking write: shorter than a poll by FUSE is slow
 
 constexpr vfs::Key CONTROLLERS[] = {
 	{"sim", vfs::Kind::TEXT, "a simulated wire with a TPM behind it"},
@@ -242,7 +243,8 @@ public:
 		for (size_t i = 0; i < settings.sessions; ++i) {
 			tpm::Interface *interface = &_tis;
 			if (shared) interface = &_spaces.emplace_back(_manager);
-			_device.add(_sessions.emplace_back(executor, *interface, _device.openers()));
+			_device.add(
+				_sessions.emplace_back(executor, *interface, _device.openers(), PATIENCE_US));
 		}
 	}
 
@@ -291,8 +293,9 @@ public:
 
 } // namespace
 
-Hardware::Hardware(linux_host::Loop &loop, Manifest &manifest)
-	: _loop(loop), _workers(loop, WORKERS_MAX), _manifest(manifest)
+Hardware::Hardware(
+	linux_host::Loop &loop, linux_host::Worker_pool &workers, Manifest &manifest)
+	: _loop(loop), _workers(workers), _manifest(manifest)
 {}
 
 Hardware::~Hardware() { forget(); }

@@ -25,7 +25,7 @@ class Hardware final : public vfs::Devices
 {
 private:
 	linux_host::Loop &_loop;
-	linux_host::Worker_pool _workers;
+	linux_host::Worker_pool &_workers;
 	Manifest &_manifest;
 	std::vector<std::pair<std::string, std::unique_ptr<Bus_host>>> _buses{};
 	std::vector<std::pair<std::string, std::unique_ptr<Device_host>>> _devices{};
@@ -37,8 +37,8 @@ private:
 	std::optional<Trouble> _start_device(Section const &);
 
 public:
-	/* Both outlive the hardware. */
-	Hardware(linux_host::Loop &loop, Manifest &manifest);
+	/* All outlive the hardware. */
+	Hardware(linux_host::Loop &loop, linux_host::Worker_pool &workers, Manifest &manifest);
 	~Hardware();
 
 	/* Adds all faults of the sections of buses and devices to the manifest's. */
