@@ -16,22 +16,17 @@ private:
 	Event _unused{};
 	unsigned _users = 0;
 
-	void _forget_poll()
-	{
-		if (_poll) fuse_pollhandle_destroy(std::exchange(_poll, nullptr));
-	}
-
 public:
 	Located const location;
 	Ref<vfs::File> const file;
 
 	Handle(Located l, Ref<vfs::File> f) : location(std::move(l)), file(std::move(f)) {}
-	~Handle() { _forget_poll(); }
+	~Handle() { forget_poll(); }
 
 	/* Has the kernel told, once, when the readiness may have changed. Takes the handle over. */
 	void poll(fuse_pollhandle *poll)
 	{
-		_forget_poll();
+		forget_poll();
 		if (!linked() && !file->watch(*this).ok()) {
 			// It never changes, so nobody needs to be told.
 			fuse_pollhandle_destroy(poll);
@@ -40,11 +35,17 @@ public:
 		_poll = poll;
 	}
 
+	/* Nobody wants to be told any more. */
+	void forget_poll()
+	{
+		if (_poll) fuse_pollhandle_destroy(std::exchange(_poll, nullptr));
+	}
+
 	void changed() override
 	{
 		if (!_poll) return;
 		fuse_lowlevel_notify_poll(_poll);
-		_forget_poll();
+		forget_poll();
 	}
 
 	/* An operation that outlasts its request's arrival uses the handle. */

@@ -483,9 +483,11 @@ void Session::poll(fuse_req_t request, fuse_ino_t, fuse_file_info *info, fuse_po
 		fuse_reply_err(request, EBADF);
 		return;
 	}
-	// Watching first: what changes afterwards is told.
+	// Watching first: what changes afterwards is told. Who has what it wants needn't be told.
 	if (poll) handle->poll(poll);
-	fuse_reply_poll(request, events_of(handle->file->readiness()));
+	unsigned const events = events_of(handle->file->readiness());
+	if (events & info->poll_events) handle->forget_poll();
+	fuse_reply_poll(request, events);
 }
 
 void Session::_answer_control(Operation &operation, Attempt<size_t> size, Bytes buffer)
