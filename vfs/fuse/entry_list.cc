@@ -27,7 +27,7 @@ bool Entry_list::take_own(uint64_t offset)
 
 bool Entry_list::entry(std::string_view name, vfs::Type type, uint64_t inode, uint64_t next_cookie)
 {
-	return _take(name, type, inode, next_cookie + OWN);
+	return _take(name, type, inode, offset_of(next_cookie));
 }
 
 size_t Entry_list::write(Mutable_bytes to) const

@@ -34,6 +34,22 @@ public:
 	/* The first offsets are "." and "..", which directories don't tell. */
 	static constexpr uint64_t OWN = 2;
 
+	/*
+	 * Cookies follow behind. The last offset that the kernel knows stands for all that would lie
+	 * beyond it, which a host's file system uses for the end of a directory only.
+	 */
+	static constexpr uint64_t LAST = INT64_MAX;
+
+	static constexpr uint64_t offset_of(uint64_t cookie)
+	{
+		return cookie > LAST - OWN ? LAST : cookie + OWN;
+	}
+	static constexpr uint64_t cookie_of(uint64_t offset)
+	{
+		if (offset < OWN) return 0;
+		return offset == LAST ? LAST : offset - OWN;
+	}
+
 	/* `room` in bytes of the answer; `plus`: the answer has attributes. */
 	Entry_list(fuse_req_t request, Located const &directory, size_t room, bool plus)
 		: _request(request), _directory(directory), _plus(plus), _room(room)

@@ -548,7 +548,7 @@ Task<void> Session::_list(Job &job, Operation &operation, Handle &handle, uint64
 {
 	Entry_list list(operation.request, handle.location, buffer.size(), plus);
 	if (list.take_own(offset)) {
-		uint64_t const cookie = offset < Entry_list::OWN ? 0 : offset - Entry_list::OWN;
+		uint64_t const cookie = Entry_list::cookie_of(offset);
 		CO_TRY(co_await handle.file->read_directory(job, cookie, list));
 	}
 	if (plus) CO_TRY(co_await _describe(job, handle, list));
