@@ -107,7 +107,8 @@ struct Response
 constexpr Attempt<Response> parse_response(Bytes message)
 {
 	Header const header = TRY(parse_header(message));
-	if (header.size != message.size() || header.tag != TPM_ST_NO_SESSIONS) return bulkhead::Error::INVALID;
+	if (header.size != message.size() || header.tag != TPM_ST_NO_SESSIONS)
+		return bulkhead::Error::INVALID;
 	return Response{
 		.code = Response_code{header.code}, .parameters = message.subspan(HEADER_BYTES)};
 }
