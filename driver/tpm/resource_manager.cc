@@ -85,14 +85,28 @@ static size_t sized(Byte_writer &writer)
 	return writer.size();
 }
 
-/* The command in `_own` has become its response; yields the response code. */
+/* The command in `_own` becomes its response; yields the response code. */
 Task<uint32_t, Error> Resource_manager::_execute_own(Job &job, size_t size)
 {
-	CO_TRY_ASSIGN(size_t const got, co_await _chip.execute(job, std::span(_own).first(size), _own));
-	if (got < HEADER_BYTES) co_return Error::RESPONSE_MALFORMED;
-	// What is behind the response must not be taken for a part of it.
-	fill_bytes(std::span(_own).subspan(got), 0);
-	co_return u32_at(_own, 6);
+	constexpr unsigned TRIES = 20;
+	constexpr uint64_t PAUSE_US = 1'000;
+	uint8_t header[HEADER_BYTES];
+	copy_bytes(header, Bytes(_own).first(HEADER_BYTES));
+	for (unsigned tries = 1;; tries++) {
+		CO_TRY_ASSIGN(
+			size_t const got, co_await _chip.execute(job, std::span(_own).first(size), _own));
+		if (got < HEADER_BYTES) co_return Error::RESPONSE_MALFORMED;
+		uint32_t const code = u32_at(_own, 6);
+		bool const again = worth_repeating(Response_code{code}) && got == HEADER_BYTES;
+		if (!again || tries == TRIES) {
+			// What is behind the response must not be taken for a part of it.
+			fill_bytes(std::span(_own).subspan(got), 0);
+			co_return code;
+		}
+		// Such a response has overwritten the header only.
+		copy_bytes(_own, header);
+		if (tries > 1) CO_TRY(co_await sleep_us(job, PAUSE_US));
+	}
 }
 
 Task<uint32_t, Error> Resource_manager::_capability(
@@ -400,7 +414,7 @@ Task<void, Error> Space::_put_away(Job &job, Object &object)
 	if (saved) object.keep(Bytes(_manager._own).subspan(HEADER_BYTES, size));
 	if (!ended(code)) {
 		CO_TRY_ASSIGN(uint32_t const flushed, co_await _manager._flush(job, object.loaded));
-		if (flushed != TPM_RC_SUCCESS) _manager._leftovers = true;
+		if (flushed != TPM_RC_SUCCESS) _manager._clean = false;
 	}
 	object.loaded = 0;
 	if (!saved) object.drop();
@@ -431,7 +445,7 @@ Task<void, Error> Space::_put_away(Job &job, Session &session)
 /* Takes everything out of the TPM again; what can't be saved has ended or is lost. */
 Task<void, Error> Space::_put_away(Job &job)
 {
-	_manager._leftovers = false;
+	_manager._clean = true;
 	for (Object &object : _objects)
 		if (object.loaded) CO_TRY(co_await _put_away(job, object));
 	for (Session &session : _sessions)
@@ -595,7 +609,7 @@ Task<size_t, Error> Space::_execute(Job &job, Bytes command, Mutable_bytes respo
 	Job::Shield const shield{job, NEVER_US};
 	Attempt<void, Error> const away = co_await _put_away(job);
 	// A command without a response may have made an object or session that nobody knows of.
-	if (!size.ok() || !away.ok()) _manager._leftovers = true;
+	if (size.ok() && away.ok() && _manager._clean) _manager._leftovers = false;
 	if (size.ok() && !away.ok()) co_return Failure{away.error()};
 	co_return size;
 }

@@ -28,6 +28,7 @@ private:
 	Fixed_vector<uint32_t, COMMANDS_MAX> _attributes{}; // TPMA_CC of each command that the TPM has
 	List<Space> _spaces{};
 	bool _leftovers = true; // objects or sessions may be in the TPM that belong to nobody
+	bool _clean = true; // all that was put away lately has left the TPM
 	Job const *_executing = nullptr; // whose command, not one of ours, the TPM works on
 	uint8_t _command[MESSAGE_MAX_BYTES]{}; // of the user, with the TPM's handles in it
 	uint8_t _own[MESSAGE_MAX_BYTES]{}; // commands of the manager, and their responses
