@@ -293,8 +293,7 @@ public:
 
 } // namespace
 
-Hardware::Hardware(
-	linux_host::Loop &loop, linux_host::Worker_pool &workers, Manifest &manifest)
+Hardware::Hardware(linux_host::Loop &loop, linux_host::Worker_pool &workers, Manifest &manifest)
 	: _loop(loop), _workers(workers), _manifest(manifest)
 {}
 

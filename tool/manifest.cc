@@ -31,6 +31,7 @@ constexpr size_t LINE_SHOWN_MAX = 160;
 
 constexpr vfs::Key SECTION_NAMES[] = {
 	{"serve", vfs::Kind::TEXT, "how the tree is shown"},
+	{"plugin", vfs::Kind::TEXT, "a plugin from a shared object"},
 	{"bus", vfs::Kind::TEXT, "a way to chips"},
 	{"device", vfs::Kind::TEXT, "a driver for one chip"},
 	{"file", vfs::Kind::TEXT, "a node of the tree"},

@@ -5,6 +5,7 @@
 // elsewhere; every fault, whoever finds it, is told with line, column and a remedy.
 //
 //	[serve]                  # how it is shown; optional
+//	[plugin.counter]         # a plugin from a shared object
 //	[bus.spi0]               # a way to chips
 //	[device.tpm0]            # a driver for one chip
 //	[file."/dev/tpm0"]       # a node of the tree, made by a plugin
@@ -91,6 +92,7 @@ struct Manifest
 	std::string text = {};
 
 	Section serve{"[serve]", {}, {}};
+	std::vector<Section> plugins{}; // from shared objects
 	std::vector<Section> buses{};
 	std::vector<Section> devices{};
 	std::vector<Section> files{}; // their names are absolute paths without superfluous slashes

@@ -18,51 +18,73 @@ constexpr vfs::Key SERVE_KEYS[] = {
 constexpr uint64_t REQUESTS_LEAST = 16;
 constexpr uint64_t REQUESTS_MOST = 65536;
 
+constexpr unsigned WORKERS_MAX = 8;
+
+constexpr vfs::Key PLUGIN_KEYS[] = {{"path", vfs::Kind::TEXT, "the shared object", true}};
+
 constexpr vfs::Key FILE_KEYS[] = {
 	{"plugin", vfs::Kind::TEXT, "what makes the file", true},
 };
 
-/* The names of all plugins, for suggestions. */
-std::vector<vfs::Key> plugin_names()
-{
-	std::vector<vfs::Key> names;
-	for (vfs::Plugin const *const plugin : plugins())
-		names.push_back({plugin->name(), vfs::Kind::TEXT, ""});
-	return names;
-}
-
 } // namespace
 
-std::span<vfs::Key const> serve_keys() { return SERVE_KEYS; }
-
-std::span<vfs::Plugin const *const> plugins() { return vfs::builtin_plugins(); }
-
 System::System(linux_host::Loop &loop, Manifest &manifest, Log log)
-	: _manifest(manifest), _loop(loop), _log(log), _hardware(loop, manifest)
+	: _manifest(manifest),
+	  _loop(loop),
+	  _log(log),
+	  _workers(loop, WORKERS_MAX),
+	  _offload(_workers, loop.executor()),
+	  _hardware(loop, _workers, manifest)
 {}
 
 System::~System() = default;
 
+void System::_load_plugin(Section const &section)
+{
+	size_t const before = _manifest.faults.size();
+	section.check_keys(PLUGIN_KEYS, {}, _manifest.faults);
+	auto const path = section.text("path");
+	if (!path.ok()) _manifest.faults.push_back(section.located(path.error()));
+	if (_manifest.faults.size() != before) return;
+	auto const loaded = _plugins.load(std::string(path.value()));
+	if (!loaded.ok())
+		_manifest.faults.push_back(section.located(loaded.error()));
+	else if (loaded.value()->name() != section.name)
+		_manifest.faults.push_back(section.fault("path",
+			fmt::format("{} is the plugin '{}'", path.value(), loaded.value()->name()),
+			fmt::format("call the section [plugin.{}]", loaded.value()->name())));
+}
+
 void System::_check_file(Section const &section)
 {
 	std::string_view const name = section.text_of("plugin");
-	vfs::Plugin const *const plugin = vfs::find_plugin(plugins(), name);
+	vfs::Plugin const *const plugin = vfs::find_plugin(_plugins.all(), name);
 	if (plugin) return section.check_keys(plugin->keys(), FILE_KEYS, _manifest.faults);
-	if (section.find("plugin"))
-		_manifest.faults.push_back(
-			section.fault("plugin", fmt::format("unknown plugin '{}' in {}", name, section.heading),
-				suggestion(name, plugin_names())));
-	else
-		section.check_keys({}, FILE_KEYS, _manifest.faults);
+	if (!section.find("plugin")) {
+		_manifest.faults.push_back(section.fault(
+			"", fmt::format("'plugin' is missing in {}", section.heading), "add plugin = \"ram\""));
+		return;
+	}
+	std::vector<vfs::Key> names;
+	std::string list;
+	for (vfs::Plugin const *const known : _plugins.all()) {
+		names.push_back({known->name(), vfs::Kind::TEXT, ""});
+		list += fmt::format("{}{}", list.empty() ? "" : ", ", known->name());
+	}
+	std::string remedy = suggestion(name, names);
+	if (!remedy.starts_with("there are")) remedy += fmt::format(" (there are: {})", list);
+	_manifest.faults.push_back(section.fault("plugin",
+		fmt::format("unknown plugin '{}' in {}", name, section.heading), std::move(remedy)));
 }
 
 void System::_attach(Section const &section)
 {
-	vfs::Plugin const &plugin = *vfs::find_plugin(plugins(), section.text_of("plugin"));
+	vfs::Plugin const &plugin = *vfs::find_plugin(_plugins.all(), section.text_of("plugin"));
 	vfs::Context const context{.allocator = _heap,
 		.executor = _loop.executor(),
 		.calendar = _calendar,
 		.log = _log,
+		.offload = &_offload,
 		.devices = &_hardware};
 	Attempt<vfs::Made, vfs::Config_fault> made = vfs::make(plugin, section, context, FILE_KEYS);
 	if (!made.ok()) {
@@ -110,6 +132,7 @@ void System::describe()
 	note(serve.text("mount"));
 	note(serve.boolean("allow_other", false));
 	note(serve.number("requests_max", REQUESTS_USUAL, REQUESTS_LEAST, REQUESTS_MOST));
+	for (Section const &section : _manifest.plugins) _load_plugin(section);
 	_hardware.check();
 	for (Section const &section : _manifest.files) _check_file(section);
 	if (!_manifest.faults.empty()) return;

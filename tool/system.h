@@ -4,9 +4,10 @@
 
 #include "base/log.h"
 #include "platform/linux/heap.h"
+#include "platform/linux/offload.h"
 #include "tool/hardware.h"
 #include "tool/host_calendar.h"
-#include "vfs/plugin.h"
+#include "vfs/plugin/loader.h"
 #include "vfs/tree.h"
 
 namespace bulkhead::tool {
@@ -19,9 +20,13 @@ private:
 	Log const _log;
 	linux_host::Heap _heap{};
 	Host_calendar _calendar{};
+	linux_host::Worker_pool _workers;
+	linux_host::Pool_offload _offload;
+	vfs::Plugin_set _plugins{};
 	Hardware _hardware;
 	std::optional<vfs::Tree> _tree{};
 
+	void _load_plugin(Section const &);
 	void _check_file(Section const &);
 	void _attach(Section const &);
 	void _build_tree();
@@ -32,8 +37,8 @@ public:
 	~System();
 
 	/*
-	 * Checks the whole manifest, and adds all faults to the manifest's. If there are none, the tree
-	 * is there afterwards, with stand-ins for the devices: nothing of the machine was touched.
+	 * Loads plugins and checks the whole manifest, and adds all faults to the manifest's. If there
+	 * are none, the tree is there afterwards, with stand-ins for the devices: no bus was touched.
 	 */
 	void describe();
 
@@ -46,9 +51,5 @@ public:
 
 /* How many requests may wait at a time if the manifest doesn't say. */
 inline constexpr uint64_t REQUESTS_USUAL = 4096;
-
-/* The keys of [serve], and the plugins that a manifest can name. */
-std::span<vfs::Key const> serve_keys();
-std::span<vfs::Plugin const *const> plugins();
 
 } // namespace bulkhead::tool
