@@ -166,8 +166,7 @@ public:
 		unsigned reads = 0;
 		do {
 			for (unsigned i = 0; i < 64; ++i, ++reads)
-				if (pread(_file, buffer, size, 0) != static_cast<ssize_t>(size))
-					give_up("pread");
+				if (pread(_file, buffer, size, 0) != static_cast<ssize_t>(size)) give_up("pread");
 			passed = Clock::now() - start;
 		} while (passed.count() < seconds);
 		return reads / passed.count();
