@@ -24,7 +24,8 @@ typedef struct Bulkhead_message
  * Opens a bus by its name and stores it in `*bus`, or null if it fails:
  *
  *	spidev:/dev/spidev0.1[,clock_hz=N]
- *	sim:SOCKET[,wait_states=N][,burst_count=N][,select=N][,control=SOCKET]
+ *	sim:SOCKET[,wait_states=N][,burst_count=N][,select=N]
+ *		[,conditional=0][,keeps_selected=0]
  *
  * where SOCKET is that of a swtpm behind a simulated chip: a path or host:port. Returns 0 or a
  * negative errno: -EINVAL (the name), -ENOENT, -EACCES, -EBUSY, -ENODEV (nobody answers),

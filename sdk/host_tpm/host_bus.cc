@@ -15,9 +15,9 @@ class Host_bus::Simulation
 public:
 	sim::Swtpm swtpm{};
 	sim::Tpm_registers registers{swtpm};
-	sim::Tpm_wire wire{};
+	sim::Tpm_wire wire;
 
-	Simulation() { wire.attach(0, registers); }
+	explicit Simulation(spi::Limits const &limits) : wire(limits) { wire.attach(0, registers); }
 };
 
 Host_bus::Host_bus() = default;
@@ -43,7 +43,10 @@ static Error error_of(sim::Swtpm_error error)
 
 Attempt<spi::Controller *> Host_bus::_open_simulation()
 {
-	_simulation.reset(new (std::nothrow) Simulation);
+	spi::Limits limits = sim::Tpm_wire::everything();
+	limits.conditional = _name.conditional;
+	limits.keeps_selected = _name.keeps_selected;
+	_simulation.reset(new (std::nothrow) Simulation(limits));
 	if (!_simulation) return _fail(Error::OUT_OF_MEMORY, "out of memory");
 	_simulation->registers.chip.wait_states = _name.wait_states;
 	_simulation->registers.chip.burst_count = _name.burst_count;

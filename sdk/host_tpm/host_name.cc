@@ -16,6 +16,13 @@ static Attempt<void, Name_error> parse_number(std::string_view text, T least, T 
 	return Ok{};
 }
 
+static Attempt<void, Name_error> parse_bool(std::string_view text, bool &to)
+{
+	if (text != "0" && text != "1") return Name_error::BAD_NUMBER;
+	to = text == "1";
+	return Ok{};
+}
+
 static Attempt<void, Name_error> parse_option(std::string_view option, Host_name &name)
 {
 	size_t const equals = option.find('=');
@@ -29,6 +36,8 @@ static Attempt<void, Name_error> parse_option(std::string_view option, Host_name
 	if (key == "select") return parse_number<uint8_t>(value, 0, 7, name.select);
 	if (key == "wait_states") return parse_number(value, 0u, 100'000u, name.wait_states);
 	if (key == "burst_count") return parse_number<uint16_t>(value, 1, 4096, name.burst_count);
+	if (key == "conditional") return parse_bool(value, name.conditional);
+	if (key == "keeps_selected") return parse_bool(value, name.keeps_selected);
 	if (key != "control") return Name_error::UNKNOWN_OPTION;
 	if (value.empty()) return Name_error::NO_PATH;
 	name.control = value;

@@ -31,6 +31,8 @@ struct Host_name
 	uint8_t select = 0; // the chip select that is used, 0-7; the TPM is at 0
 	uint32_t wait_states = 0; // that the chip inserts in each frame, at most 100000
 	uint16_t burst_count = 64; // 1-4096
+	bool conditional = true; // the bus's controller runs conditional segments itself
+	bool keeps_selected = true; // and can keep the chip selected after a transfer
 };
 
 /* What is wrong with a name. */
@@ -49,7 +51,7 @@ constexpr std::string_view name_of(Name_error error)
 	case Name_error::NO_PATH: return "the path of a device or socket is missing";
 	case Name_error::UNKNOWN_OPTION:
 		return "an option is none of clock_hz, locality and, for sim, control, select, "
-			   "wait_states, burst_count";
+			   "wait_states, burst_count, conditional, keeps_selected";
 	case Name_error::BAD_NUMBER: return "an option's number is not one, or out of range";
 	case Name_error::NO_CONTROL: return "a locality other than 0 needs the option control";
 	}

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <string>
+#include <thread>
 #include <tss2/tss2_tcti.h>
 #include <vector>
 
@@ -233,6 +234,33 @@ TEST_F(Tcti, has_contexts_that_do_not_know_of_each_other)
 		TSS2_RC_SUCCESS);
 	EXPECT_EQ(size, RESPONSE_BYTES);
 	Tss2_Tcti_Finalize(first_tcti);
+}
+
+TEST_F(Tcti, serves_a_context_in_each_thread)
+{
+	sim::Swtpm_process other;
+	ASSERT_TRUE(other.start().ok()) << other.message();
+	auto const use = [this](std::string const &configuration) {
+		size_t size = 0;
+		ASSERT_EQ(info->init(nullptr, &size, nullptr), TSS2_RC_SUCCESS);
+		std::vector<uint64_t> blob((size + 7) / 8);
+		auto *const context = reinterpret_cast<TSS2_TCTI_CONTEXT *>(blob.data());
+		ASSERT_EQ(info->init(context, &size, configuration.c_str()), TSS2_RC_SUCCESS);
+		for (unsigned i = 0; i < 100; ++i) {
+			std::array<uint8_t, 4096> response{};
+			size = response.size();
+			ASSERT_EQ(
+				Tss2_Tcti_Transmit(context, GET_RANDOM.size(), GET_RANDOM.data()), TSS2_RC_SUCCESS);
+			ASSERT_EQ(Tss2_Tcti_Receive(context, &size, response.data(), TSS2_TCTI_TIMEOUT_BLOCK),
+				TSS2_RC_SUCCESS);
+			ASSERT_EQ(size, RESPONSE_BYTES);
+		}
+		Tss2_Tcti_Finalize(context);
+	};
+	std::thread first(use, name());
+	std::thread second(use, "sim:" + other.data_socket());
+	first.join();
+	second.join();
 }
 
 } // namespace

@@ -55,6 +55,13 @@ TEST_F(Tpm_random, prints_as_many_bytes_as_were_asked_for)
 		run("--raw --bytes 5000 " + sim() + ",wait_states=2,burst_count=5").output.size(), 5000u);
 }
 
+TEST_F(Tpm_random, runs_on_a_controller_that_waits_for_nothing)
+{
+	EXPECT_EQ(run(sim() + ",wait_states=2,conditional=0").code, 0);
+	Outcome const outcome = run(sim() + ",conditional=0,keeps_selected=0");
+	EXPECT_EQ(outcome.code, 5) << outcome.output;
+}
+
 TEST_F(Tpm_random, says_that_no_tpm_is_there)
 {
 	Outcome const outcome = run(sim() + ",select=3");

@@ -49,14 +49,14 @@ protected:
 	}
 
 	/* Two rounds, as a wolfTPM that was built in some way. */
-	void run_as_wolftpm(Wolftpm_build build)
+	void run_as_wolftpm(Wolftpm_build build, uint64_t transfers = 12)
 	{
 		ASSERT_EQ(wolftpm_start(bus, build), 0);
 		Random first{}, second{};
 		start_counting();
 		ASSERT_EQ(wolftpm_get_random(bus, build, first.data()), 0);
 		EXPECT_EQ(counted().frames, 12u);
-		EXPECT_EQ(counted().transfers, 12u);
+		EXPECT_EQ(counted().transfers, transfers);
 		ASSERT_EQ(wolftpm_get_random(bus, build, second.data()), 0);
 		EXPECT_NE(first, second);
 	}
@@ -96,6 +96,28 @@ TEST_F(C_interface, waits_within_wolftpms_register_accesses)
 {
 	open(",wait_states=3");
 	run_as_wolftpm(ADVANCED);
+}
+
+TEST_F(C_interface, carries_wolftpms_frames_on_a_controller_that_waits_for_nothing)
+{
+	open(",wait_states=3,conditional=0");
+	// Header, three bytes and the data, each a transfer.
+	run_as_wolftpm(FRAMES, 12 * 5);
+}
+
+TEST_F(C_interface, carries_wolftpms_frames_on_a_controller_that_holds_nothing)
+{
+	open(",conditional=0,keeps_selected=0");
+	run_as_wolftpm(FRAMES);
+}
+
+TEST_F(C_interface, notices_wait_states_that_it_cannot_wait_for)
+{
+	open(",wait_states=1,conditional=0,keeps_selected=0");
+	uint8_t const sent[5]{0x80, 0xd4, 0, 0, 0};
+	uint8_t received[5]{};
+	EXPECT_EQ(bulkhead_wolftpm_io(nullptr, sent, received, sizeof(sent), bus), 0x101);
+	EXPECT_EQ(bulkhead_tpm_bus_error(bus), -ETIMEDOUT);
 }
 
 TEST_F(C_interface, tells_wolftpm_of_a_chip_that_never_gets_ready)
@@ -149,6 +171,12 @@ TEST_F(C_interface, serves_a_spi_helper_that_does_not_hold_the_chip)
 {
 	open();
 	run_as_spi_helper(false, 13);
+}
+
+TEST_F(C_interface, offers_the_spi_helper_no_hold_where_there_is_none)
+{
+	open(",conditional=0,keeps_selected=0");
+	run_as_spi_helper(true, 13);
 }
 
 TEST_F(C_interface, keeps_the_spi_helpers_order)

@@ -26,7 +26,8 @@ TEST(Host_name, is_a_device_or_a_socket)
 TEST(Host_name, takes_options)
 {
 	Attempt<Host_name, Name_error> const parsed = parse_host_name(
-		"sim:a,control=b,locality=4,select=7,wait_states=9,burst_count=4096,clock_hz=1");
+		"sim:a,control=b,locality=4,select=7,wait_states=9,burst_count=4096,clock_hz=1,"
+		"conditional=0,keeps_selected=0");
 	ASSERT_TRUE(parsed.ok());
 	Host_name const &name = parsed.value();
 	EXPECT_EQ(name.path, "a");
@@ -36,6 +37,8 @@ TEST(Host_name, takes_options)
 	EXPECT_EQ(name.wait_states, 9u);
 	EXPECT_EQ(name.burst_count, 4096);
 	EXPECT_EQ(name.clock_hz, 1u);
+	EXPECT_FALSE(name.conditional);
+	EXPECT_FALSE(name.keeps_selected);
 }
 
 TEST(Host_name, says_what_is_wrong)
@@ -52,6 +55,7 @@ TEST(Host_name, says_what_is_wrong)
 	EXPECT_EQ(error_of("spidev:a,clock_hz=4294967296"), Name_error::BAD_NUMBER);
 	EXPECT_EQ(error_of("spidev:a,clock_hz=-1"), Name_error::BAD_NUMBER);
 	EXPECT_EQ(error_of("spidev:a,clock_hz=1x"), Name_error::BAD_NUMBER);
+	EXPECT_EQ(error_of("sim:a,conditional=2"), Name_error::BAD_NUMBER);
 	EXPECT_EQ(error_of("sim:a,control="), Name_error::NO_PATH);
 	EXPECT_EQ(error_of("sim:a,locality=1"), Name_error::NO_CONTROL);
 }
