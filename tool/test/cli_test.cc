@@ -294,6 +294,22 @@ TEST_F(Cli, absent_and_forbidden_fuse_are_told)
 	EXPECT_THAT(denied.out, HasSubstr("no permission for /dev/fuse"));
 }
 
+TEST_F(Cli, a_directory_of_the_host_is_shown)
+{
+	fs::create_directory(_directory / "shown");
+	std::ofstream(_directory / "shown/file") << "from the host";
+	_write_manifest(
+		"[file.\"/a/b\"]\nplugin = \"host\"\npath = \"" + (_directory / "shown").string() + "\"\n");
+	Process server(_serve_words());
+	ASSERT_TRUE(server.await("serving")) << server.wait().out;
+	std::string text;
+	std::getline(std::ifstream(_mount + "/a/b/file"), text);
+	EXPECT_EQ(text, "from the host");
+	EXPECT_EQ(open((_mount + "/a/b/new").c_str(), O_WRONLY | O_CREAT, 0644), -1);
+	EXPECT_EQ(errno, EROFS);
+	EXPECT_EQ(server.stop().code, OK);
+}
+
 TEST_F(Cli, a_device_that_is_open_is_busy)
 {
 	_write_manifest(tpm());
@@ -391,6 +407,24 @@ TEST_F(Cli, the_doctor_speaks_to_people_and_programs)
 		EXPECT_TRUE(finding["state"] == "ok" || finding.contains("detail"));
 	}
 	EXPECT_THAT(_run({"doctor"}).out, HasSubstr("fuse"));
+}
+
+TEST_F(Cli, the_example_of_the_manual_page_is_a_manifest)
+{
+	std::ifstream page(BULKHEAD_SOURCE_DIR "/tool/man/bulkhead.toml.5");
+	std::string text;
+	bool literal = false;
+	for (std::string line; std::getline(page, line);) {
+		if (line == ".Ed") literal = false;
+		if (literal) text += line + "\n";
+		if (line == ".Bd -literal") literal = true;
+	}
+	// roff's way to write a backslash
+	for (size_t at = 0; (at = text.find("\\e", at)) != std::string::npos;) text.erase(at + 1, 1);
+	EXPECT_THAT(text, HasSubstr("char_device"));
+	_write_manifest(text);
+	Outcome const outcome = _run({"serve", "--check", _manifest});
+	EXPECT_EQ(outcome.code, OK) << outcome.out;
 }
 
 TEST_F(Cli, completions_are_scripts)
