@@ -303,7 +303,7 @@ Task<void> Session::_open_handle(Job &job, Operation &operation, Located node, f
 		Attempt<vfs::Stat> const stat = co_await node.node->stat(job);
 		info.direct_io = stat.ok() && stat.value().size == 0;
 	}
-	auto handle = std::make_unique<Handle>(std::move(node), file);
+	auto handle = std::make_unique<Handle>(_changes, std::move(node), file);
 	info.fh = _handles.add(std::move(handle));
 	if (info.fh) co_return Ok{};
 	(void)co_await file->close(job);
@@ -368,7 +368,7 @@ Task<void> Session::_close(Job &job, Operation &operation, std::unique_ptr<Handl
 		Job::Shield const shield(job, NEVER_US);
 		while (handle->used()) (void)co_await handle->unused().wait(job);
 	}
-	handle->unlink();
+	handle->leave();
 	(void)co_await handle->file->close(job);
 	handle.reset();
 	_fail(operation, 0);
@@ -483,10 +483,7 @@ void Session::poll(fuse_req_t request, fuse_ino_t, fuse_file_info *info, fuse_po
 		fuse_reply_err(request, EBADF);
 		return;
 	}
-	// Watching first: what changes afterwards is told. Who has what it wants needn't be told.
-	if (poll) handle->poll(poll);
-	unsigned const events = events_of(handle->file->readiness());
-	if (events & info->poll_events) handle->forget_poll();
+	unsigned const events = handle->poll(poll, info->poll_events);
 	fuse_reply_poll(request, events);
 }
 

@@ -30,8 +30,13 @@ Session::Session(Executor &executor, Ref<vfs::Node> root, std::string label, Lim
 	  _label(std::move(label)),
 	  _nodes(std::move(root), limits.nodes),
 	  _handles(limits.handles),
+	  _poll_job(executor),
 	  _inputs(IO_MAX + HEADER_ROOM)
-{}
+{
+	_poll_root = _tell_pollers(_poll_job);
+	bool const started = _poll_root.start(_poll_job).ok();
+	BULKHEAD_ASSERT(started); // the arena is made for this one coroutine
+}
 
 Session::~Session()
 {
@@ -119,6 +124,16 @@ void Session::_wait(Operation &operation, Task<void> task, Handle *handle)
 	if (!operation.start(_run(operation.job(), operation, std::move(task))).ok()) {
 		_fail(operation, ENOMEM);
 		operation.completed();
+	}
+}
+
+/* Runs after those who have made a change, and so once for several changes at a time. */
+Root Session::_tell_pollers(Job &job)
+{
+	for (;;) {
+		while (Handle *const handle = _changes.handles.pop_front()) handle->tell();
+		Attempt<void> const waited = co_await _changes.any.wait(job);
+		if (!waited.ok()) co_return;
 	}
 }
 

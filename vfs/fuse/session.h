@@ -39,7 +39,10 @@ private:
 	std::string const _label;
 
 	Node_table _nodes;
+	Changes _changes{};
 	Slots<std::unique_ptr<Handle>> _handles;
+	Job_with_arena<512> _poll_job;
+	Root _poll_root{};
 
 	std::vector<std::unique_ptr<Operation>> _all_operations{};
 	List<Operation> _free_operations{};
@@ -68,6 +71,7 @@ private:
 	void _start(fuse_req_t, Located, STEPS &&);
 	void ended(Operation &) override;
 	Root _run(Job &, Operation &, Task<void>);
+	Root _tell_pollers(Job &);
 
 	Mutable_bytes _output(Operation &, size_t);
 	Credentials _caller(fuse_req_t) const;

@@ -137,6 +137,8 @@ public:
 		header.unique = input[4] | 2;
 		header.uid = input[5] & 1;
 		if (header.opcode == FUSE_INIT || header.opcode == FUSE_DESTROY) return;
+		// libfuse never frees an answer to a question that wasn't asked.
+		if (header.opcode == FUSE_NOTIFY_REPLY) return;
 		Bytes const arguments = input.subspan(8);
 		size_t const used = std::min(arguments.size(), REQUEST_MAX);
 		size_t const size = std::max(used, least_arguments(header.opcode)) + ENDS;
@@ -169,11 +171,15 @@ public:
 
 extern "C" int LLVMFuzzerTestOneInput(uint8_t const *data, size_t size)
 {
+	constexpr unsigned REQUESTS_MAX = 64;
 	bulkhead::fuse::World world;
 	bulkhead::Byte_reader reader{bulkhead::Bytes(data, size)};
-	for (unsigned i = 0; i < 64 && reader.left() >= 2; ++i) {
+	for (unsigned i = 0; i < REQUESTS_MAX && reader.left() >= 2; ++i) {
 		size_t const announced = reader.u16_le();
 		world.request(reader.bytes(std::min(announced, reader.left())));
 	}
+	// libfuse keeps an interrupt until another request comes, and never frees one that is left.
+	static constexpr uint8_t STATFS[] = {17, 0, 1, 0, 0, 0, 0, 0};
+	for (unsigned i = 0; i < REQUESTS_MAX; ++i) world.request(STATFS);
 	return 0;
 }

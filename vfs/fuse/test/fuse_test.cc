@@ -8,6 +8,7 @@
 #include <map>
 #include <poll.h>
 #include <set>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -221,6 +222,25 @@ TEST(Fuse, poll_is_woken_by_a_change)
 	pollfd always{.fd = regular, .events = POLLIN | POLLOUT, .revents = 0};
 	EXPECT_EQ(poll(&always, 1, 0), 1);
 	EXPECT_EQ(always.revents, POLLIN | POLLOUT);
+}
+
+TEST(Fuse, an_edge_is_told_to_those_who_wait_for_it)
+{
+	Served served;
+	File_descriptor const device(served.path("mailbox"));
+	int const epoll = epoll_create1(EPOLL_CLOEXEC);
+	epoll_event wanted{.events = EPOLLIN | EPOLLOUT | EPOLLET, .data = {}};
+	ASSERT_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, device, &wanted), 0);
+	epoll_event got{};
+	// It is writable from the beginning, and this is told once.
+	ASSERT_EQ(epoll_wait(epoll, &got, 1, 60'000), 1);
+	EXPECT_EQ(got.events, uint32_t{EPOLLOUT});
+	EXPECT_EQ(epoll_wait(epoll, &got, 1, 0), 0);
+	std::thread writer([&] { (void)!write(device, "x", 1); });
+	EXPECT_EQ(epoll_wait(epoll, &got, 1, 10'000), 1);
+	EXPECT_EQ(got.events, uint32_t{EPOLLIN | EPOLLOUT});
+	writer.join();
+	close(epoll);
 }
 
 TEST(Fuse, ioctls_reach_the_file)
