@@ -170,6 +170,14 @@ Task<uint32_t, Error> Resource_manager::_flush(Job &job, uint32_t handle)
 	return _execute_own(job, sized(writer));
 }
 
+/* Flushes what must not stay; the TPM is swept later on if it doesn't obey now. */
+Task<void, Error> Resource_manager::_discard(Job &job, uint32_t handle)
+{
+	CO_TRY_ASSIGN(uint32_t const code, co_await _flush(job, handle));
+	if (code != TPM_RC_SUCCESS && !ended(code)) _clean = false;
+	co_return Ok{};
+}
+
 /* The context is behind the header in `_own` then. */
 Task<uint32_t, Error> Resource_manager::_save(Job &job, uint32_t handle)
 {
@@ -193,7 +201,44 @@ bool Resource_manager::_owned(uint32_t handle)
 	for (Space *space = _spaces.front(); space; space = _spaces.next(*space))
 		for (Space::Session const &session : space->_sessions)
 			if (session.handle && index_of(session.handle) == index_of(handle)) return true;
+	for (Kept const &kept : _kept)
+		if (index_of(kept.handle) == index_of(handle)) return true;
 	return false;
+}
+
+/* Whoever had the session has given it away, or has lost it by a reset of the TPM. */
+void Resource_manager::_disown(uint32_t handle)
+{
+	auto const same = [handle](auto const &other) {
+		return other.handle && index_of(other.handle) == index_of(handle);
+	};
+	_kept.erase_if(same);
+	for (Space *space = _spaces.front(); space; space = _spaces.next(*space))
+		for (Space::Session &session : space->_sessions)
+			if (same(session)) session.drop();
+}
+
+void Resource_manager::_gone(Space const &space)
+{
+	for (Kept &kept : _kept)
+		if (kept.saver == &space) kept.saver = nullptr;
+}
+
+bool Resource_manager::_kept_by(Space const &space, uint32_t handle) const
+{
+	for (Kept const &kept : _kept)
+		if (kept.handle == handle) return kept.saver == &space;
+	return false;
+}
+
+/* A TPM knows few sessions: contexts that users throw away must not use them up. */
+Task<void, Error> Resource_manager::_limit_kept(Job &job)
+{
+	while (_kept.size() > KEPT_MAX) {
+		CO_TRY(co_await _flush(job, _kept.front().handle));
+		_kept.erase(0);
+	}
+	co_return Ok{};
 }
 
 /* Flushes what belongs to nobody of the handles from this one on. */
@@ -216,10 +261,9 @@ Task<void, Error> Resource_manager::_sweep(Job &job, uint32_t first_handle)
 			if (kind && (objects || !_owned(last))) found = last;
 		}
 		if (!found && (!more || !last)) break;
-		if (found)
-			(void)co_await _flush(job, found);
-		else
-			first_handle = (first_handle & 0xff00'0000) | (index_of(last) + 1);
+		if (found) CO_TRY(co_await _discard(job, found));
+		if (!_clean) break;
+		if (!found) first_handle = (first_handle & 0xff00'0000) | (index_of(last) + 1);
 	}
 	co_return Ok{};
 }
@@ -227,19 +271,21 @@ Task<void, Error> Resource_manager::_sweep(Job &job, uint32_t first_handle)
 /* After something went wrong: those objects that somebody needs are saved outside of the TPM. */
 Task<void, Error> Resource_manager::_sweep(Job &job)
 {
+	_clean = true;
 	CO_TRY(co_await _sweep(job, 0x8000'0000));
 	for (Space *space = _spaces.front(); space; space = _spaces.next(*space))
 		for (Space::Session &session : space->_sessions)
 			if (session.loaded) CO_TRY(co_await space->_put_away(job, session));
 	CO_TRY(co_await _sweep(job, 0x0200'0000)); // loaded sessions
 	CO_TRY(co_await _sweep(job, 0x0300'0000)); // saved ones
-	_leftovers = false;
+	_leftovers = !_clean;
 	co_return Ok{};
 }
 
 /*
  * A TPM numbers the contexts of sessions and can't have the oldest and the newest too far apart
- * (TPM 2.0 Part 1, 30.5): saves the oldest one anew. False if there is none.
+ * (TPM 2.0 Part 1, 30.5): saves the oldest one anew, or ends it if a user keeps its context. False
+ * if there is none.
  */
 Task<bool, Error> Resource_manager::_close_gap(Job &job)
 {
@@ -253,17 +299,22 @@ Task<bool, Error> Resource_manager::_close_gap(Job &job)
 			least = sequence;
 			oldest = &session;
 		}
+	if (!_kept.empty() && _kept.front().sequence < least) {
+		CO_TRY(co_await _flush(job, _kept.front().handle));
+		_kept.erase(0);
+		co_return true;
+	}
 	if (!oldest) co_return false;
 	CO_TRY_ASSIGN(uint32_t const code, co_await _load(job, oldest->bytes(), oldest->loaded));
 	if (code != TPM_RC_SUCCESS) {
-		CO_TRY(co_await _flush(job, oldest->handle));
+		CO_TRY(co_await _discard(job, oldest->handle));
 		oldest->drop();
 		co_return true;
 	}
 	CO_TRY_ASSIGN(uint32_t const saved, co_await _save(job, oldest->loaded));
 	size_t const size = u32_at(_own, 2) - HEADER_BYTES;
 	if (saved != TPM_RC_SUCCESS || size > Space::SESSION_CONTEXT_MAX) {
-		CO_TRY(co_await _flush(job, oldest->handle));
+		CO_TRY(co_await _discard(job, oldest->handle));
 		oldest->drop();
 		co_return true;
 	}
@@ -337,7 +388,7 @@ Task<uint32_t, Error> Space::_load_session(Job &job, Session &session)
 		}
 	}
 	if (!spoilt(code)) co_return code;
-	CO_TRY(co_await _manager._flush(job, session.handle));
+	CO_TRY(co_await _manager._discard(job, session.handle));
 	session.drop();
 	co_return RESMGR_LAYER | TPM_RC_HANDLE;
 }
@@ -412,10 +463,7 @@ Task<void, Error> Space::_put_away(Job &job, Object &object)
 	size_t const size = u32_at(_manager._own, 2) - HEADER_BYTES;
 	bool const saved = code == TPM_RC_SUCCESS && size <= OBJECT_CONTEXT_MAX;
 	if (saved) object.keep(Bytes(_manager._own).subspan(HEADER_BYTES, size));
-	if (!ended(code)) {
-		CO_TRY_ASSIGN(uint32_t const flushed, co_await _manager._flush(job, object.loaded));
-		if (flushed != TPM_RC_SUCCESS) _manager._clean = false;
-	}
+	if (!ended(code)) CO_TRY(co_await _manager._discard(job, object.loaded));
 	object.loaded = 0;
 	if (!saved) object.drop();
 	co_return Ok{};
@@ -437,7 +485,7 @@ Task<void, Error> Space::_put_away(Job &job, Session &session)
 		co_return Ok{};
 	}
 	// It ended with the command, or it can't be kept.
-	if (!ended(code)) CO_TRY(co_await _manager._flush(job, session.handle));
+	if (!ended(code)) CO_TRY(co_await _manager._discard(job, session.handle));
 	session.drop();
 	co_return Ok{};
 }
@@ -445,12 +493,11 @@ Task<void, Error> Space::_put_away(Job &job, Session &session)
 /* Takes everything out of the TPM again; what can't be saved has ended or is lost. */
 Task<void, Error> Space::_put_away(Job &job)
 {
-	_manager._clean = true;
 	for (Object &object : _objects)
 		if (object.loaded) CO_TRY(co_await _put_away(job, object));
 	for (Session &session : _sessions)
 		if (session.loaded) CO_TRY(co_await _put_away(job, session));
-	co_return Ok{};
+	co_return co_await _manager._limit_kept(job);
 }
 
 /* The first handle of the response is a new object or session: the user's from now on. */
@@ -465,8 +512,8 @@ size_t Space::_note_handle(Mutable_bytes response, size_t size)
 		object->loaded = handle;
 		store_be<uint32_t>(response.subspan(HEADER_BYTES).first<4>(), object->handle);
 	} else if (session(handle)) {
-		Session *const known = _session(handle);
-		Session *const session = known ? known : _session(0);
+		_manager._disown(handle);
+		Session *const session = _session(0);
 		if (!session) return size;
 		session->handle = session->loaded = handle;
 		session->size = 0;
@@ -480,14 +527,13 @@ size_t Space::_note_response(
 	if (u32_at(response, 6) != TPM_RC_SUCCESS) return size;
 	if (attributes & CC_RESPONSE_HANDLE) return _note_handle(response, size);
 	uint32_t const handle = u32_at(_manager._command, HEADER_BYTES);
-	if (code == TPM_CC_FLUSH_CONTEXT)
-		if (Session *const session = _session(handle)) session->drop();
-	if (code == TPM_CC_CONTEXT_SAVE)
-		if (Session *const session = _session(handle)) {
-			// The user keeps the context now; the session stays one of its own.
-			session->loaded = 0;
-			session->size = 0;
-		}
+	if (!session(handle)) return size;
+	if (code == TPM_CC_FLUSH_CONTEXT) _manager._disown(handle);
+	if (code == TPM_CC_CONTEXT_SAVE && size >= HEADER_BYTES + sizeof(uint64_t)) {
+		uint64_t const sequence = load_be<uint64_t>(response.subspan<HEADER_BYTES, 8>());
+		_manager._disown(handle);
+		(void)_manager._kept.push_back({handle, sequence, this}).ok();
+	}
 	return size;
 }
 
@@ -509,17 +555,21 @@ uint32_t Space::_lack_of_room(Bytes command, uint32_t attributes)
 /* TPM2_GetCapability for handles of a kind that this user has handles of its own of. */
 size_t Space::_handles(uint32_t property, size_t count, Mutable_bytes response)
 {
-	uint32_t handles[OBJECTS_MAX + SESSIONS_MAX];
+	uint32_t handles[std::max(OBJECTS_MAX, SESSIONS_MAX + Resource_manager::KEPT_MAX + 1)];
 	size_t found = 0;
 	if (transient(property)) {
 		for (Object const &object : _objects)
 			if (object.handle && object.handle >= property) handles[found++] = object.handle;
 	} else {
 		// Loaded and saved sessions are told by the kind of handle; all of ours are saved.
+		auto const tell = [&](uint32_t handle) {
+			if (property >> 24 == 0x03 && index_of(handle) >= index_of(property))
+				handles[found++] = handle;
+		};
 		for (Session const &session : _sessions)
-			if (session.handle && property >> 24 == 0x03 &&
-				index_of(session.handle) >= index_of(property))
-				handles[found++] = session.handle;
+			if (session.handle) tell(session.handle);
+		for (Resource_manager::Kept const &kept : _manager._kept)
+			if (kept.saver == this) tell(kept.handle);
 	}
 	std::sort(handles, handles + found);
 	size_t const told = std::min(found, count);
@@ -550,7 +600,8 @@ size_t Space::_answer_without_tpm(Bytes command, Mutable_bytes response)
 			object->drop();
 			return answer(response, TPM_RC_SUCCESS);
 		}
-		if (transient(handle) || (session(handle) && !_session(handle)))
+		bool const own = _session(handle) || _manager._kept_by(*this, handle);
+		if (transient(handle) || (session(handle) && !own))
 			return answer(response, RESMGR_LAYER | TPM_RC_HANDLE | 1u << 8);
 	}
 	if (code == TPM_CC_GET_CAPABILITY) {
@@ -603,13 +654,16 @@ Task<size_t, Error> Space::_execute(Job &job, Bytes command, Mutable_bytes respo
 	}
 	if (_manager._leftovers) CO_TRY(co_await _manager._sweep(job));
 
+	bool const swept = !_manager._leftovers;
+
 	In_use const in_use{*this};
+	_manager._clean = true;
 	Attempt<size_t, Error> const size = co_await _execute_mine(job, command, response);
 	// What is loaded leaves the TPM whatever became of the command, and of its user's patience.
 	Job::Shield const shield{job, NEVER_US};
 	Attempt<void, Error> const away = co_await _put_away(job);
 	// A command without a response may have made an object or session that nobody knows of.
-	if (size.ok() && away.ok() && _manager._clean) _manager._leftovers = false;
+	if (size.ok() && away.ok() && swept) _manager._leftovers = !_manager._clean;
 	if (size.ok() && !away.ok()) co_return Failure{away.error()};
 	co_return size;
 }
@@ -629,21 +683,31 @@ bool Space::cancel(Job const &job)
 	return _manager._executing == &job && _manager._chip.cancel(job);
 }
 
+Space::~Space()
+{
+	_manager._gone(*this);
+	for (Object &object : _objects) object.drop();
+	for (Session &session : _sessions) {
+		if (session.handle) _manager._leftovers = true;
+		session.drop();
+	}
+}
+
 /* Objects are not in the TPM, only their contexts here; sessions are known to it. */
 Task<void, Error> Space::forget(Job &job)
 {
 	CO_TRY_ASSIGN(Mutex::Guard const guard, co_await _manager._exclusive.acquire(job));
 	for (Object &object : _objects) object.drop();
+	_manager._gone(*this);
 	Attempt<void, Error> result{Ok{}};
+	_manager._clean = true;
 	for (Session &session : _sessions) {
 		if (!session.handle) continue;
-		Attempt<uint32_t, Error> const flushed = co_await _manager._flush(job, session.handle);
-		if (!flushed.ok()) {
-			_manager._leftovers = true;
-			result = flushed.error();
-		}
+		Attempt<void, Error> const discarded = co_await _manager._discard(job, session.handle);
+		if (!discarded.ok()) result = discarded;
 		session.drop();
 	}
+	if (!result.ok() || !_manager._clean) _manager._leftovers = true;
 	co_return result;
 }
 

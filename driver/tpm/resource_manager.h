@@ -22,13 +22,23 @@ private:
 	friend class Space;
 
 	static constexpr size_t COMMANDS_MAX = 384;
+	static constexpr size_t KEPT_MAX = 16;
+
+	/* A session whose context a user keeps: it belongs to whoever loads that again. */
+	struct Kept
+	{
+		uint32_t handle;
+		uint64_t sequence; // of the context
+		Space const *saver; // null: has gone
+	};
 
 	Interface &_chip;
 	Mutex _exclusive{}; // one user's command, with what is loaded for it, at a time
 	Fixed_vector<uint32_t, COMMANDS_MAX> _attributes{}; // TPMA_CC of each command that the TPM has
 	List<Space> _spaces{};
+	Fixed_vector<Kept, KEPT_MAX + 1> _kept{}; // oldest first; one too many until it is flushed
 	bool _leftovers = true; // objects or sessions may be in the TPM that belong to nobody
-	bool _clean = true; // all that was put away lately has left the TPM
+	bool _clean = true; // all that had to leave the TPM lately has left it
 	Job const *_executing = nullptr; // whose command, not one of ours, the TPM works on
 	uint8_t _command[MESSAGE_MAX_BYTES]{}; // of the user, with the TPM's handles in it
 	uint8_t _own[MESSAGE_MAX_BYTES]{}; // commands of the manager, and their responses
@@ -39,8 +49,13 @@ private:
 	Task<void, Error> _sweep(Job &);
 	Task<void, Error> _sweep(Job &, uint32_t first_handle);
 	Task<bool, Error> _close_gap(Job &);
+	Task<void, Error> _limit_kept(Job &);
+	bool _kept_by(Space const &, uint32_t handle) const;
 	bool _owned(uint32_t handle);
+	void _disown(uint32_t handle);
+	void _gone(Space const &);
 	Task<uint32_t, Error> _flush(Job &, uint32_t handle);
+	Task<void, Error> _discard(Job &, uint32_t handle);
 	Task<uint32_t, Error> _save(Job &, uint32_t handle);
 	Task<uint32_t, Error> _load(Job &, Bytes context, uint32_t &handle);
 	uint32_t const *_attributes_of(uint32_t command_code) const;
@@ -126,6 +141,7 @@ public:
 	{
 		manager._spaces.push_back(*this);
 	}
+	~Space();
 	Space(Space const &) = delete;
 	Space &operator=(Space const &) = delete;
 

@@ -390,6 +390,95 @@ TEST_F(Tpm_resource_manager, lets_a_user_save_and_load_contexts)
 	EXPECT_EQ(remains(), 0u);
 }
 
+struct Saved_sessions : Tpm_resource_manager
+{
+	Message save(Space &user, uint32_t session)
+	{
+		Message const saved = give(user, command(CC_SAVE, handle(session), {}));
+		EXPECT_EQ(code_of(saved), 0u);
+		return command(CC_LOAD_CONTEXT, {}, {saved.begin() + 10, saved.end()});
+	}
+};
+
+// What tpm2_startauthsession and tpm2_policypcr do, each with an open of its own.
+TEST_F(Saved_sessions, outlive_their_user_and_belong_to_who_loads_them)
+{
+	uint32_t const policy = session(alice, true);
+	Message const load = save(alice, policy);
+	forget(alice);
+	// Not even what went wrong for somebody else ends it.
+	chip.faults.response_dropped = Fault::once();
+	(void)seal(spaces[2], "x");
+	chip.faults = {};
+	EXPECT_EQ(make(bob, load), policy);
+	EXPECT_EQ(
+		code_of(give(bob, command(CC_POLICY_CODE, handle(policy), Builder{}.u32(CC_UNSEAL).bytes))),
+		0u);
+	Message const again = save(bob, policy);
+	EXPECT_NE(code_of(give(alice, load)), 0u) << "the older context is void";
+	EXPECT_EQ(make(alice, again), policy);
+
+	// It is alice's now, and nobody else's.
+	EXPECT_EQ(code_of(give(bob, command(CC_POLICY_DIGEST, handle(policy), {}))), NO_SUCH_HANDLE);
+	EXPECT_EQ(code_of(give(bob, flush(policy))), NO_SUCH_HANDLE);
+	EXPECT_EQ(handles(bob, 0x0300'0000).size(), 0u);
+	forget(bob);
+	EXPECT_EQ(code_of(give(alice, command(CC_POLICY_DIGEST, handle(policy), {}))), 0u);
+	forget(alice);
+	EXPECT_EQ(remains(), 0u);
+}
+
+TEST_F(Saved_sessions, can_be_flushed_by_who_saved_them)
+{
+	uint32_t const policy = session(alice, true);
+	Message const load = save(alice, policy);
+	EXPECT_EQ(handles(alice, 0x0300'0000), std::vector<uint32_t>{policy});
+	EXPECT_EQ(code_of(give(bob, flush(policy))), NO_SUCH_HANDLE);
+	EXPECT_EQ(code_of(give(alice, flush(policy))), 0u);
+	EXPECT_NE(code_of(give(alice, load)), 0u);
+	EXPECT_EQ(remains(), 0u);
+}
+
+TEST_F(Saved_sessions, do_not_use_up_those_of_the_tpm)
+{
+	constexpr unsigned KEPT = 16, MANY = 100; // a TPM knows 64
+	std::vector<Message> loads;
+	for (unsigned i = 0; i < MANY; ++i) {
+		loads.push_back(save(alice, session(alice)));
+		forget(alice);
+	}
+	EXPECT_EQ(remains(), KEPT);
+	EXPECT_NE(code_of(give(bob, loads[MANY - KEPT - 1])), 0u);
+	EXPECT_EQ(code_of(give(bob, loads[MANY - KEPT])), 0u);
+	EXPECT_EQ(code_of(give(bob, loads[MANY - 1])), 0u);
+}
+
+TEST_F(Saved_sessions, end_when_they_are_too_old_for_others_to_be_saved)
+{
+	Message const load = save(alice, session(alice));
+	uint32_t const busy = session(bob, true);
+	Message const use = command(CC_POLICY_DIGEST, handle(busy), {});
+	for (unsigned i = 0; i < 66'000; ++i)
+		ASSERT_EQ(code_of(give(bob, use)), 0u) << i << " " << std::hex << last_code;
+	EXPECT_NE(code_of(give(alice, load)), 0u);
+	EXPECT_EQ(remains(), 1u);
+}
+
+TEST_F(Tpm_resource_manager, does_not_take_a_new_session_for_one_from_before_a_reset)
+{
+	uint32_t const old = session(alice);
+	ASSERT_TRUE(swtpm.init().ok()) << swtpm.message();
+	chip.reset();
+	EXPECT_EQ(code_of(give(bob, command(0x144, {}, Builder{}.u16(0).bytes))), 0u);
+	uint32_t const fresh = session(bob);
+	ASSERT_EQ(fresh, old) << "the TPM counts from the start";
+	uint32_t const secret = seal(bob, "b");
+	EXPECT_EQ(unseal(alice, seal(alice, "a"), old), "");
+	EXPECT_EQ(unseal(bob, secret, fresh), "b");
+	forget(alice);
+	EXPECT_EQ(unseal(bob, secret, fresh), "b");
+}
+
 TEST_F(Tpm_resource_manager, keeps_sequences_apart)
 {
 	auto const start = [&](Space &user) {
