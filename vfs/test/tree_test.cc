@@ -333,14 +333,14 @@ public:
 	Event event{};
 	Ref<Node> below{};
 
-	Task<Ref<Node>> _later(Job &job)
+	Task<Ref<Node>> later(Job &job)
 	{
 		CO_TRY(co_await event.wait(job));
 		co_return below;
 	}
 	Type type() const override { return Type::DIRECTORY; }
 	Task<Stat> stat(Job &) override { return Stat{.type = Type::DIRECTORY, .mode = 0755}; }
-	Task<Ref<Node>> lookup(Job &job, std::string_view) override { return _later(job); }
+	Task<Ref<Node>> lookup(Job &job, std::string_view) override { return later(job); }
 
 protected:
 	void unreferenced() override {}

@@ -35,7 +35,7 @@ public:
 		watchers.notify();
 	}
 
-	Task<size_t> _wait_and_read(Job &job, Mutable_bytes to)
+	Task<size_t> wait_and_read(Job &job, Mutable_bytes to)
 	{
 		while (data.empty()) CO_TRY(co_await arrived.wait(job));
 		co_return take(to);
@@ -52,7 +52,7 @@ public:
 	{
 		if (!data.empty()) return take(to);
 		if (io.nonblocking) return Error::WOULD_BLOCK;
-		return _wait_and_read(job, to);
+		return wait_and_read(job, to);
 	}
 	Task<size_t> write(Job &, Bytes from, Io) override
 	{
@@ -97,7 +97,7 @@ public:
 
 	std::string_view kind() const override { return "fake"; }
 
-	Task<Char_session *> _queue(Job &job, Opener opener)
+	Task<Char_session *> queue(Job &job, Opener opener)
 	{
 		while (sessions.size() >= sessions_max) CO_TRY(co_await freed.wait(job));
 		sessions.push_back(std::make_unique<Fake_session>(*this, opener));
@@ -107,7 +107,7 @@ public:
 	Task<Char_session *> open(Job &job, Opener const &opener) override
 	{
 		if (sessions.size() >= sessions_max && (opener.nonblocking || !queued)) return Error::BUSY;
-		return _queue(job, opener);
+		return queue(job, opener);
 	}
 	void describe(Info_sink &sink) const override
 	{
