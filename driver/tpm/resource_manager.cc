@@ -249,7 +249,8 @@ Task<void, Error> Resource_manager::_sweep(Job &job, uint32_t first_handle)
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
 		CO_TRY_ASSIGN(
 			uint32_t const code, co_await _capability(job, TPM_CAP_HANDLES, first_handle));
-		if (code != TPM_RC_SUCCESS) break;
+		if (code != TPM_RC_SUCCESS) _clean = false;
+		if (!_clean) break;
 		Byte_reader reader{Bytes(_own).subspan(HEADER_BYTES)};
 		bool const more = reader.u8() != 0;
 		reader.skip(4);
