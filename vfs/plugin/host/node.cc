@@ -306,13 +306,13 @@ Task<Ref<Node>> Host_node::lookup(Job &job, std::string_view name)
 {
 	if (_type != Type::DIRECTORY) co_return Error::NOT_A_DIRECTORY;
 	CO_TRY(checked(name));
-	CO_TRY_ASSIGN(host::Name const sought, host::Name::from(name));
+	CO_TRY_ASSIGN(Buffer sought, Buffer::copy(_volume->allocator, name));
 	CO_TRY_ASSIGN(Ref<Descriptor> descriptor, co_await _open_descriptor(job));
-	auto function = [fd = std::move(descriptor), sought] {
+	auto function = [fd = std::move(descriptor), sought = std::move(sought)] {
 		return host::find(fd->number(), sought.c_str());
 	};
 	CO_TRY_ASSIGN(Found found, co_await _volume->call(job, std::move(function)));
-	CO_TRY_ASSIGN(Ref<Host_node> node, _volume->node_of(std::move(found), this, sought));
+	CO_TRY_ASSIGN(Ref<Host_node> node, _volume->node_of(std::move(found), this, name));
 	co_return node;
 }
 
@@ -320,21 +320,21 @@ Task<Ref<Node>> Host_node::create(
 	Job &job, Credentials const &who, std::string_view name, New_node const &node)
 {
 	CO_TRY(_check_writable(name));
-	CO_TRY_ASSIGN(host::Name const made, host::Name::from(name));
+	CO_TRY_ASSIGN(Buffer made, Buffer::copy(_volume->allocator, name));
 	CO_TRY_ASSIGN(Ref<Descriptor> descriptor, co_await _open_descriptor(job));
 	CO_TRY_ASSIGN(Buffer target, Buffer::copy(_volume->allocator, node.target));
 	host::Creation const how{.type = node.type,
 		.mode = static_cast<uint16_t>(node.mode & 07777),
 		.uid = who.uid,
 		.gid = who.gid};
-	auto function = [fd = std::move(descriptor), volume = _volume, made, how,
+	auto function = [fd = std::move(descriptor), volume = _volume, made = std::move(made), how,
 						target = std::move(target)]() mutable {
 		host::Creation creation = how;
 		creation.target = target.c_str();
 		return host::create(volume->proc.number(), fd->number(), made.c_str(), creation);
 	};
 	CO_TRY_ASSIGN(Found found, co_await _volume->call(job, std::move(function)));
-	CO_TRY_ASSIGN(Ref<Host_node> result, _volume->node_of(std::move(found), this, made));
+	CO_TRY_ASSIGN(Ref<Host_node> result, _volume->node_of(std::move(found), this, name));
 	co_return result;
 }
 
@@ -343,12 +343,12 @@ Task<void> Host_node::link(Job &job, std::string_view name, Node &node)
 	CO_TRY(_check_writable(name));
 	if (node.instance() != instance()) co_return Error::CROSS_DEVICE;
 	if (node.type() == Type::DIRECTORY) co_return Error::IS_A_DIRECTORY;
-	CO_TRY_ASSIGN(host::Name const made, host::Name::from(name));
+	CO_TRY_ASSIGN(Buffer made, Buffer::copy(_volume->allocator, name));
 	Host_node &linked = static_cast<Host_node &>(node);
 	CO_TRY_ASSIGN(Ref<Descriptor> source, co_await linked._open_descriptor(job));
 	CO_TRY_ASSIGN(Ref<Descriptor> descriptor, co_await _open_descriptor(job));
 	auto function = [fd = std::move(descriptor), source = std::move(source), volume = _volume,
-						made] {
+						made = std::move(made)] {
 		return host::link(volume->proc.number(), source->number(), fd->number(), made.c_str());
 	};
 	co_return co_await _volume->call(job, std::move(function));
@@ -357,9 +357,9 @@ Task<void> Host_node::link(Job &job, std::string_view name, Node &node)
 Task<void> Host_node::remove(Job &job, std::string_view name, bool directory)
 {
 	CO_TRY(_check_writable(name));
-	CO_TRY_ASSIGN(host::Name const removed, host::Name::from(name));
+	CO_TRY_ASSIGN(Buffer removed, Buffer::copy(_volume->allocator, name));
 	CO_TRY_ASSIGN(Ref<Descriptor> descriptor, co_await _open_descriptor(job));
-	auto function = [fd = std::move(descriptor), removed, directory] {
+	auto function = [fd = std::move(descriptor), removed = std::move(removed), directory] {
 		return host::remove(fd->number(), removed.c_str(), directory);
 	};
 	CO_TRY_ASSIGN(Removed lost, co_await _volume->call(job, std::move(function)));
@@ -374,21 +374,22 @@ Task<void> Host_node::rename(
 	if (to.instance() != instance()) co_return Error::CROSS_DEVICE;
 	Host_node &goal = static_cast<Host_node &>(to);
 	CO_TRY(goal._check_writable(new_name));
-	CO_TRY_ASSIGN(host::Name const old_one, host::Name::from(name));
-	CO_TRY_ASSIGN(host::Name const new_one, host::Name::from(new_name));
+	CO_TRY_ASSIGN(Buffer old_one, Buffer::copy(_volume->allocator, name));
+	CO_TRY_ASSIGN(Buffer new_one, Buffer::copy(_volume->allocator, new_name));
 	CO_TRY_ASSIGN(Ref<Descriptor> source, co_await _open_descriptor(job));
 	CO_TRY_ASSIGN(Ref<Descriptor> target, co_await goal._open_descriptor(job));
-	auto function = [from = std::move(source), into = std::move(target), old_one, new_one, how] {
+	auto function = [from = std::move(source), into = std::move(target),
+						old_one = std::move(old_one), new_one = std::move(new_one), how] {
 		return host::rename(from->number(), old_one.c_str(), into->number(), new_one.c_str(), how);
 	};
 	CO_TRY_ASSIGN(host::Renamed renamed, co_await _volume->call(job, std::move(function)));
 	bool const same = renamed.replaced && renamed.replaced->identity == renamed.moved;
 	if (same) co_return Ok{};
 	if (renamed.replaced && how == Rename::EXCHANGE)
-		_volume->moved(renamed.replaced->identity, *this, old_one);
+		_volume->moved(renamed.replaced->identity, *this, name);
 	else
 		_volume->removed(std::move(renamed.replaced));
-	_volume->moved(renamed.moved, goal, new_one);
+	_volume->moved(renamed.moved, goal, new_name);
 	co_return Ok{};
 }
 

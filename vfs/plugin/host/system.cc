@@ -1,5 +1,7 @@
 #include "vfs/plugin/host/system.h"
 
+#include "base/fixed_string.h"
+
 #include <cerrno>
 #include <cstddef>
 #include <dirent.h>

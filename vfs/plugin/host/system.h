@@ -3,12 +3,9 @@
 // The system calls of the host plugin. They block and run on other threads; each takes what it
 // needs and knows nothing of nodes.
 
-#include "base/fixed_string.h"
 #include "vfs/plugin/host/volume.h"
 
 namespace bulkhead::vfs::host {
-
-using Name = Fixed_string<NAME_MAX_BYTES>;
 
 /*
  * The node of a name in a directory, or below it, without following symbolic links. Errors:
