@@ -235,7 +235,7 @@ bool Resource_manager::_kept_by(Space const &space, uint32_t handle) const
 Task<void, Error> Resource_manager::_limit_kept(Job &job)
 {
 	while (_kept.size() > KEPT_MAX) {
-		CO_TRY(co_await _flush(job, _kept.front().handle));
+		CO_TRY(co_await _discard(job, _kept.front().handle));
 		_kept.erase(0);
 	}
 	co_return Ok{};
@@ -301,7 +301,7 @@ Task<bool, Error> Resource_manager::_close_gap(Job &job)
 			oldest = &session;
 		}
 	if (!_kept.empty() && _kept.front().sequence < least) {
-		CO_TRY(co_await _flush(job, _kept.front().handle));
+		CO_TRY(co_await _discard(job, _kept.front().handle));
 		_kept.erase(0);
 		co_return true;
 	}

@@ -70,6 +70,10 @@ public:
  * The TPM as one user sees it. Commands that refer to an object or a session of somebody else are
  * answered with TPM_RC_HANDLE, as if it weren't there. Responses that come from the manager and not
  * from the TPM carry the resource manager's layer in their code (TSS2_RESMGR_TPM_RC_LAYER).
+ *
+ * A session that the user saves with TPM2_ContextSave is its own no longer: whoever has the context
+ * may load it, and it outlives its user, since programs do that which take one step of a policy
+ * each. Of such sessions the latest 16 are kept.
  */
 class Space final : public Interface, public Link<Space>
 {

@@ -172,6 +172,14 @@ struct Shared_tpm
 				CREATE_PRIMARY, handle(OWNER), sealed(secret), {authorization(PASSWORD, false)}));
 	}
 
+	/* Hands a session over to its user; yields the command that loads it again. */
+	Message save(Interface &of, uint32_t session)
+	{
+		Message const saved = give(of, command(CC_SAVE, handle(session), {}));
+		EXPECT_EQ(code_of(saved), 0u);
+		return command(CC_LOAD_CONTEXT, {}, {saved.begin() + 10, saved.end()});
+	}
+
 	/* What is sealed, or nothing. */
 	std::string unseal(
 		Interface &of, uint32_t object, uint32_t session = PASSWORD, bool go_on = true)
@@ -353,11 +361,14 @@ TEST_F(Tpm_resource_manager, keeps_an_old_session_though_contexts_are_numbered_w
 {
 	uint32_t const secret = seal(alice, "a");
 	uint32_t const old[] = {session(alice), session(alice)};
+	Message const load = save(alice, session(alice));
 	uint32_t const busy = session(bob, true);
 	Message const use = command(CC_POLICY_DIGEST, handle(busy), {});
 	for (unsigned i = 0; i < 66'000; ++i)
 		ASSERT_EQ(code_of(give(bob, use)), 0u) << i << " " << std::hex << last_code;
 	for (uint32_t one : old) EXPECT_EQ(unseal(alice, secret, one), "a") << std::hex << last_code;
+	EXPECT_NE(code_of(give(alice, load)), 0u) << "only the user could save this one anew";
+	EXPECT_EQ(remains(), 3u);
 }
 
 TEST_F(Tpm_resource_manager, limits_the_sessions_of_a_user)
@@ -390,25 +401,16 @@ TEST_F(Tpm_resource_manager, lets_a_user_save_and_load_contexts)
 	EXPECT_EQ(remains(), 0u);
 }
 
-struct Saved_sessions : Tpm_resource_manager
-{
-	Message save(Space &user, uint32_t session)
-	{
-		Message const saved = give(user, command(CC_SAVE, handle(session), {}));
-		EXPECT_EQ(code_of(saved), 0u);
-		return command(CC_LOAD_CONTEXT, {}, {saved.begin() + 10, saved.end()});
-	}
-};
-
 // What tpm2_startauthsession and tpm2_policypcr do, each with an open of its own.
-TEST_F(Saved_sessions, outlive_their_user_and_belong_to_who_loads_them)
+TEST_F(Tpm_resource_manager, lets_a_saved_session_outlive_its_user_and_belong_to_who_loads_it)
 {
 	uint32_t const policy = session(alice, true);
 	Message const load = save(alice, policy);
 	forget(alice);
 	// Not even what went wrong for somebody else ends it.
 	chip.faults.response_dropped = Fault::once();
-	(void)seal(spaces[2], "x");
+	(void)give(spaces[2], create_storage_key());
+	EXPECT_EQ(error, Error::HUNG);
 	chip.faults = {};
 	EXPECT_EQ(make(bob, load), policy);
 	EXPECT_EQ(
@@ -428,7 +430,7 @@ TEST_F(Saved_sessions, outlive_their_user_and_belong_to_who_loads_them)
 	EXPECT_EQ(remains(), 0u);
 }
 
-TEST_F(Saved_sessions, can_be_flushed_by_who_saved_them)
+TEST_F(Tpm_resource_manager, lets_who_saved_a_session_flush_it)
 {
 	uint32_t const policy = session(alice, true);
 	Message const load = save(alice, policy);
@@ -439,7 +441,7 @@ TEST_F(Saved_sessions, can_be_flushed_by_who_saved_them)
 	EXPECT_EQ(remains(), 0u);
 }
 
-TEST_F(Saved_sessions, do_not_use_up_those_of_the_tpm)
+TEST_F(Tpm_resource_manager, does_not_let_saved_sessions_use_up_those_of_the_tpm)
 {
 	constexpr unsigned KEPT = 16, MANY = 100; // a TPM knows 64
 	std::vector<Message> loads;
@@ -451,17 +453,6 @@ TEST_F(Saved_sessions, do_not_use_up_those_of_the_tpm)
 	EXPECT_NE(code_of(give(bob, loads[MANY - KEPT - 1])), 0u);
 	EXPECT_EQ(code_of(give(bob, loads[MANY - KEPT])), 0u);
 	EXPECT_EQ(code_of(give(bob, loads[MANY - 1])), 0u);
-}
-
-TEST_F(Saved_sessions, end_when_they_are_too_old_for_others_to_be_saved)
-{
-	Message const load = save(alice, session(alice));
-	uint32_t const busy = session(bob, true);
-	Message const use = command(CC_POLICY_DIGEST, handle(busy), {});
-	for (unsigned i = 0; i < 66'000; ++i)
-		ASSERT_EQ(code_of(give(bob, use)), 0u) << i << " " << std::hex << last_code;
-	EXPECT_NE(code_of(give(alice, load)), 0u);
-	EXPECT_EQ(remains(), 1u);
 }
 
 TEST_F(Tpm_resource_manager, does_not_take_a_new_session_for_one_from_before_a_reset)
