@@ -138,7 +138,8 @@ Task<void, Error> Device::_run_later(Job &job, std::span<Segment const> segments
 	{
 		// What a turn ends, `Running` ends, too: from here on it is the one that does.
 		CO_TRY_ASSIGN(Arbiter::Turn turn, co_await _bus._arbiter.turn(job, _client));
-		if (after == After::KEEP_SELECTED && !holds_bus()) co_return Error::NOT_OWNER;
+		// The hold may have ended meanwhile, or the settings changed.
+		CO_TRY(_check(segments, after));
 		turn.pass_on();
 	}
 	co_return co_await _run(job, segments, after);

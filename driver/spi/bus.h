@@ -76,10 +76,11 @@ public:
 	Limits const &limits() const { return _bus.limits(); }
 
 	/*
-	 * Changes how the chip is talked to, from the next transfer on; that transfer selects the chip
-	 * anew if another line or mode asks for it. Errors: UNSUPPORTED (mode,
-	 * clock or word size that the controller doesn't have), CHIP_SELECT_FAULT, DENIED (beyond the
-	 * rights).
+	 * Changes how the chip is talked to, from the next transfer that begins on: those that wait for
+	 * their turn are checked once more then, as their segments may not fit the new words. That
+	 * transfer selects the chip anew if another line or mode asks for it. Errors: UNSUPPORTED
+	 * (mode, clock or word size that the controller doesn't have), CHIP_SELECT_FAULT, DENIED
+	 * (beyond the rights).
 	 */
 	Attempt<void, Error> configure(Chip const &chip);
 

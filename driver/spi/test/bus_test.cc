@@ -541,6 +541,20 @@ TEST_F(Clients, do_not_keep_selected_when_the_hold_has_ended_before_their_turn)
 	expect_at_rest();
 }
 
+TEST_F(Clients, are_checked_by_the_settings_of_their_turn)
+{
+	controller.conditions.bits_per_word = 1u << 7 | 1u << 31;
+	client(other);
+	Client &halves = client(device);
+	run(3);
+	ASSERT_FALSE(halves.ended());
+	ASSERT_TRUE(device.configure({.bits_per_word = 32}).ok());
+	run();
+	EXPECT_EQ(halves.error(), Error::INVALID) << "two bytes are no word";
+	ASSERT_TRUE(device.configure({}).ok());
+	expect_at_rest();
+}
+
 TEST_F(Clients, see_their_settings_unchanged_during_a_transfer)
 {
 	controller.conditions.keeps_selected = true;
