@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <map>
+#include <optional>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -111,6 +112,76 @@ Section section_of(std::string heading, std::string name, Position at, toml::tab
 	});
 	return section;
 }
+
+/*
+ * Finds characters beyond ASCII outside of strings and comments, where TOML has none. The parser
+ * is kept from them: toml++ 3.3 has undefined behaviour there (`is_non_ascii_horizontal_whitespace`
+ * ends in a path that it declares unreachable). Both agree on where strings end as far as a text is
+ * well-formed, and the parser looks no further than that.
+ */
+class Bare_text
+{
+private:
+	std::string_view const _text;
+	size_t _at = 0;
+
+	bool _skip(std::string_view what)
+	{
+		if (!_text.substr(_at).starts_with(what)) return false;
+		_at += what.size();
+		return true;
+	}
+
+	void _skip_string(char quote)
+	{
+		std::string const three(3, quote);
+		bool const many = _skip(three);
+		if (!many) ++_at;
+		while (_at < _text.size()) {
+			if (quote == '"' && _text[_at] == '\\') {
+				_at += 2;
+			} else if (!many && _text[_at] == '\n') {
+				return;
+			} else if (many ? _skip(three) : _text[_at] == quote) {
+				if (!many) ++_at;
+				// A string of several lines may have two more quotes at its end.
+				for (unsigned i = 0; many && i < 2; ++i) (void)_skip({&quote, 1});
+				return;
+			} else
+				++_at;
+		}
+	}
+
+	Position _position() const
+	{
+		std::string_view const before = _text.substr(0, _at);
+		size_t const line = before.rfind('\n') + 1; // npos + 1 is 0
+		auto const characters =
+			std::ranges::count_if(before.substr(line), [](char c) { return (c & 0xc0) != 0x80; });
+		return {static_cast<unsigned>(std::ranges::count(before, '\n')) + 1,
+			static_cast<unsigned>(characters) + 1};
+	}
+
+public:
+	explicit Bare_text(std::string_view text) : _text(text) { (void)_skip("\xef\xbb\xbf"); }
+
+	std::optional<Fault> find()
+	{
+		while (_at < _text.size()) {
+			char const c = _text[_at];
+			if (c & 0x80)
+				return Fault{_position(), "a character that may stand in quotes only",
+					"put the key or text into quotes"};
+			if (c == '#')
+				_at = std::min(_text.find('\n', _at), _text.size());
+			else if (c == '"' || c == '\'')
+				_skip_string(c);
+			else
+				++_at;
+		}
+		return {};
+	}
+};
 
 class Reader
 {
@@ -368,6 +439,10 @@ Manifest parse_manifest(std::string path, std::string text)
 	if (manifest.text.size() > MANIFEST_MAX) {
 		manifest.text.clear();
 		manifest.faults.push_back({{}, "is larger than 1 MiB", "a manifest is a short text"});
+		return manifest;
+	}
+	if (auto fault = Bare_text(manifest.text).find()) {
+		manifest.faults.push_back(std::move(*fault));
 		return manifest;
 	}
 	toml::parse_result const parsed = toml::parse(manifest.text, manifest.path);

@@ -98,6 +98,15 @@ TEST(Manifest, what_is_no_toml_is_told_where_it_stops)
 	EXPECT_THAT(faults_of(std::string(MANIFEST_MAX + 1, '#')), HasSubstr("larger than 1 MiB"));
 }
 
+TEST(Manifest, characters_beyond_ascii_stand_in_quotes_only)
+{
+	EXPECT_THAT(
+		faults_of("# é\n[file.\"/a\"]\n  ключ = 1\n"), HasSubstr("m.toml:3:3: a character"));
+	EXPECT_EQ(faults_of("\xef\xbb\xbf[file.\"/é\"]\na = 'é' # é\nb = \"\\\"é\"\n"
+						"c = \"\"\"\né\\\"\"\"é\"\"\"\"\nd = '''é\\'''\n"),
+		"");
+}
+
 TEST(Manifest, values_of_the_wrong_kind_are_faults)
 {
 	Manifest const manifest = parse_manifest("m.toml",
