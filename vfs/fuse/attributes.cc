@@ -27,7 +27,7 @@ int64_t ns_of(timespec time)
 {
 	int64_t const limit = INT64_MAX / SECOND_NS - 1;
 	int64_t const seconds = std::clamp<int64_t>(time.tv_sec, -limit, limit);
-	return seconds * SECOND_NS + time.tv_nsec;
+	return seconds * SECOND_NS + std::clamp<int64_t>(time.tv_nsec, 0, SECOND_NS - 1);
 }
 
 int64_t now_ns()

@@ -39,6 +39,7 @@ class Served
 private:
 	std::string _directory;
 	pid_t _child = -1;
+	bool _again = false;
 
 	class Stopper final : public Front_end::Unmounted
 	{
@@ -103,8 +104,12 @@ public:
 		if (_child == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			close(ends[0]);
-			exit(_serve(_directory, ends[1]));
+			int const code = _serve(_directory, ends[1]);
+			// Memory of other threads, which a child doesn't have, looks lost to it.
+			if (_again) _exit(code);
+			exit(code);
 		}
+		_again = true;
 		close(ends[1]);
 		char mark = 0;
 		bool const ready = read(ends[0], &mark, 1) == 1;
