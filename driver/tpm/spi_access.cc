@@ -3,13 +3,22 @@
 namespace bulkhead::tpm {
 
 static constexpr uint8_t READ = 0x80;
+static constexpr size_t REGISTER_MAX_BYTES = 4;
 static constexpr uint8_t READY = 0x01; // bit 0 of the byte that ends the wait states
+
+/* A controller may move less at once than the PTP allows. */
+static size_t most_at_once(spi::Limits const &limits)
+{
+	size_t const room = std::min(limits.sent_max, limits.received_max);
+	if (room <= sizeof(uint32_t)) return 1;
+	return std::min(room - sizeof(uint32_t), SPI_FRAME_MAX_BYTES); // beside the header
+}
 
 Spi_access::Spi_access(spi::Device &device, uint32_t wait_states_max)
 	: _device(device),
-	  _wait_states_max(wait_states_max),
+	  _size_max(most_at_once(device.limits())),
 	  _segments{spi::Segment::exchange(_header, _header_in),
-		  spi::Segment::until(READY, READY, _wait_states_max), spi::Segment::in({})}
+		  spi::Segment::until(READY, READY, wait_states_max), spi::Segment::in({})}
 {}
 
 static Task<void, Error> in_terms_of_tpm(Job &, Task<void, spi::Error> transfer)
@@ -45,15 +54,6 @@ Task<void, Error> Spi_access::write(Job &job, uint16_t address, Bytes from)
 	BULKHEAD_ASSERT(from.size() >= 1 && from.size() <= size_max());
 	_segments[2] = spi::Segment::out(from);
 	return _transfer(job, uint8_t(from.size() - 1), address);
-}
-
-/* A controller may move less at once than the PTP allows. */
-size_t Spi_access::size_max() const
-{
-	spi::Limits const &limits = _device.limits();
-	size_t const room = std::min(limits.sent_max, limits.received_max);
-	if (room <= sizeof(_header)) return 1;
-	return std::min(room - sizeof(_header), SPI_FRAME_MAX_BYTES);
 }
 
 } // namespace bulkhead::tpm

@@ -12,7 +12,7 @@ class Spi_access final : public Register_access
 {
 private:
 	spi::Device &_device;
-	uint32_t const _wait_states_max;
+	size_t const _size_max;
 
 	// Of the access that goes on. There is one at a time, so its frame needn't hold them.
 	uint8_t _header[4]{};
@@ -31,7 +31,7 @@ public:
 	Task<void, Error> read(Job &job, uint16_t address, Mutable_bytes to) override;
 	Task<void, Error> write(Job &job, uint16_t address, Bytes from) override;
 
-	size_t size_max() const override;
+	size_t size_max() const override { return _size_max; }
 };
 
 } // namespace bulkhead::tpm

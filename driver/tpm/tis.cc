@@ -115,7 +115,7 @@ Error Tis::_cause(uint32_t access, Error otherwise)
 Task<uint32_t, Error> Tis::_ask(Job &job, Ask const &ask)
 {
 	_written = false;
-	if (!ask.value) return _look(job, ask);
+	if (!ask.value || ask.insist) return _look(job, ask);
 	Task<void, Error> write = _write(job, ask.to, ask.value);
 	if (!write.ready()) return _look_after(job, std::move(write), ask);
 	if (Attempt<void, Error> const done = write.take(); !done.ok()) return done.error();
@@ -145,8 +145,8 @@ Task<uint32_t, Error> Tis::_look_again(Job &job, Task<uint32_t, Error> first, As
 	uint64_t const deadline_us = deadline_after_us(now_us(job), ask.timeout_us);
 	bool const status = ask.at == Register::TPM_STS;
 	bool const by_interrupt = ask.interruptible && _config.interrupts;
-	uint64_t insist_us = INSIST_US;
-	uint64_t insist_at_us = deadline_after_us(now_us(job), insist_us);
+	uint64_t insist_us = INSIST_US / 2;
+	uint64_t insist_at_us = 0;
 	Backoff backoff;
 	CO_TRY_ASSIGN(uint32_t value, co_await first);
 	while (true) {
@@ -158,20 +158,20 @@ Task<uint32_t, Error> Tis::_look_again(Job &job, Task<uint32_t, Error> first, As
 		if (late && !status) co_return nobody ? Error::GONE : ask.late;
 
 		bool const doubtful = status && (late || nobody);
-		uint64_t const pause_us = doubtful ? 0
-			: by_interrupt                 ? LOST_INTERRUPT_US
-										   : backoff.next_us();
+		bool const insists = ask.insist && !doubtful && time_us >= insist_at_us;
+		uint64_t const pause_us = doubtful || insists ? 0
+			: by_interrupt                            ? LOST_INTERRUPT_US
+													  : backoff.next_us();
 		if (pause_us) {
 			uint64_t const until_us = std::min(deadline_us, deadline_after_us(time_us, pause_us));
 			Attempt<void> const woken = co_await _changed.wait(job, until_us);
 			bool const by_caller = job.limit_us() <= until_us;
 			if (!woken.ok() && (woken.error() == bulkhead::Error::CANCELLED || by_caller))
 				co_return Failure{woken.error()};
-			if (ask.insist && time_us >= insist_at_us) {
-				insist_us *= 2; // a chip that starts anew each time must get ready in between
-				insist_at_us = time_us + insist_us;
-				CO_TRY(co_await _write(job, ask.to, ask.value));
-			}
+		} else if (insists) {
+			insist_us *= 2; // a chip that starts anew each time must get ready in between
+			insist_at_us = time_us + insist_us;
+			CO_TRY(co_await _write(job, ask.to, ask.value));
 		}
 		CO_TRY_ASSIGN(value, co_await _read(job, doubtful ? Register::TPM_ACCESS : ask.at));
 		if (doubtful) co_return _cause(value, late ? ask.late : Error::STATUS_INVALID);
@@ -297,7 +297,8 @@ Task<size_t, Error> Tis::_exchange(Job &job, Bytes command, Mutable_bytes respon
 	_committed = false;
 	if (!_held) CO_TRY(co_await _hold_locality(job));
 
-	// What the TPM was doing is given up: that may need one write to end it, and one to begin.
+	// Mostly it is ready already. What it does else is given up: that may need one write to end it,
+	// and one to begin.
 	CO_TRY_ASSIGN(uint32_t status,
 		co_await _ask(job,
 			{.value = sts::COMMAND_READY,

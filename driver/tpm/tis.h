@@ -61,7 +61,7 @@ private:
 	{
 		Register to = Register::TPM_STS;
 		uint8_t value = 0; // 0: nothing is written
-		bool insist = false; // it is written again and again
+		bool insist = false; // it is written if need be, and again and again
 		bool interruptible = false; // `cancel` ends it, and the interrupt spares looks
 		Register at = Register::TPM_STS;
 		uint32_t all = 0; // the bits that are waited for; 0: a burst count, or the end of `more`

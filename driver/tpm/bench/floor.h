@@ -49,13 +49,13 @@ public:
 	By_hand(spi::Controller &wire, Job &job) : _wire(wire), _job(job)
 	{
 		_set(Register::TPM_ACCESS, access::REQUEST_USE);
+		_set(Register::TPM_STS, sts::COMMAND_READY);
 	}
 
 	size_t execute(Bytes command, Mutable_bytes response)
 	{
 		uint16_t const fifo = uint16_t(Register::TPM_DATA_FIFO);
-		_set(Register::TPM_STS, sts::COMMAND_READY);
-		uint32_t status = _await(sts::COMMAND_READY);
+		uint32_t status = _await(sts::COMMAND_READY); // set at the end of the last command
 		while (!command.empty()) {
 			size_t n = std::min<size_t>(sts::burst_count(status), SPI_FRAME_MAX_BYTES);
 			n = std::min(n, command.size());
