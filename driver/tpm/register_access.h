@@ -24,7 +24,7 @@ public:
 	virtual Task<void, Error> read(Job &job, uint16_t address, Mutable_bytes to) = 0;
 	virtual Task<void, Error> write(Job &job, uint16_t address, Bytes from) = 0;
 
-	/* The most bytes of one access. */
+	/* The most bytes of one access; at least 4, as registers have. */
 	virtual size_t size_max() const = 0;
 };
 

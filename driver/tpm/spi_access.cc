@@ -3,15 +3,16 @@
 namespace bulkhead::tpm {
 
 static constexpr uint8_t READ = 0x80;
-static constexpr size_t REGISTER_MAX_BYTES = 4;
 static constexpr uint8_t READY = 0x01; // bit 0 of the byte that ends the wait states
 
-/* A controller may move less at once than the PTP allows. */
+/* A controller may move less at once than the PTP allows; where not even a register fits, it fails.
+ */
 static size_t most_at_once(spi::Limits const &limits)
 {
+	constexpr size_t HEADER_BYTES = 4, REGISTER_BYTES = 4;
 	size_t const room = std::min(limits.sent_max, limits.received_max);
-	if (room <= sizeof(uint32_t)) return 1;
-	return std::min(room - sizeof(uint32_t), SPI_FRAME_MAX_BYTES); // beside the header
+	return std::clamp(room, HEADER_BYTES + REGISTER_BYTES, HEADER_BYTES + SPI_FRAME_MAX_BYTES) -
+		HEADER_BYTES;
 }
 
 Spi_access::Spi_access(spi::Device &device, uint32_t wait_states_max)

@@ -666,6 +666,24 @@ TEST(Tpm_tis_bus, keeps_to_what_the_controller_can_move)
 	EXPECT_EQ(response, response_to(command));
 }
 
+TEST(Tpm_tis_bus, fails_where_the_controller_cannot_move_a_register)
+{
+	for (size_t most : {size_t(1), size_t(4), size_t(7)}) {
+		spi::Limits limits = sim::Tpm_wire::everything();
+		limits.sent_max = limits.received_max = most;
+		sim::Tpm_wire wire{limits};
+		Rig rig{};
+		wire.attach(0, rig.chip);
+		spi::Bus bus{wire};
+		spi::Device device{bus, {}};
+		Spi_access access{device};
+		Tis tis{access};
+		auto const started = rig.run(tis.start(rig.job));
+		ASSERT_FALSE(started.ok());
+		EXPECT_EQ(started.error(), Error::BUS_FAULT);
+	}
+}
+
 TEST(Tpm_tis_bus, works_where_the_controller_knows_no_conditions)
 {
 	spi::Limits limits = sim::Tpm_wire::everything();
