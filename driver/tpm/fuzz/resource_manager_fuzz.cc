@@ -228,9 +228,8 @@ public:
 
 	bool cancel(Job const &) override { return false; }
 
-	/* Between commands nothing is loaded. */
-	bool empty() const { return _loaded.empty(); }
-	bool forgotten() const { return _loaded.empty() && _saved.empty(); }
+	/* Nothing is left but sessions that users have saved, of which the manager keeps a few. */
+	bool forgotten() const { return _loaded.empty() && _saved.size() <= 16; }
 };
 
 /* A command with handles and sessions from a small range, so that they often mean something. */
