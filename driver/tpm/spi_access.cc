@@ -9,10 +9,9 @@ static constexpr uint8_t READY = 0x01; // bit 0 of the byte that ends the wait s
  */
 static size_t most_at_once(spi::Limits const &limits)
 {
-	constexpr size_t HEADER_BYTES = 4, REGISTER_BYTES = 4;
+	constexpr size_t FRAME_HEADER = 4, LEAST = FRAME_HEADER + sizeof(uint32_t);
 	size_t const room = std::min(limits.sent_max, limits.received_max);
-	return std::clamp(room, HEADER_BYTES + REGISTER_BYTES, HEADER_BYTES + SPI_FRAME_MAX_BYTES) -
-		HEADER_BYTES;
+	return std::clamp(room, LEAST, FRAME_HEADER + SPI_FRAME_MAX_BYTES) - FRAME_HEADER;
 }
 
 Spi_access::Spi_access(spi::Device &device, uint32_t wait_states_max)
