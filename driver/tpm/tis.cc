@@ -114,7 +114,7 @@ Error Tis::_cause(uint32_t access, Error otherwise)
 /* Yields what the register read when it showed what is asked for. */
 Task<uint32_t, Error> Tis::_ask(Job &job, Ask const &ask)
 {
-	_written = false;
+	_written = _interrupted = false;
 	if (!ask.value || ask.insist) return _look(job, ask);
 	Task<void, Error> write = _write(job, ask.to, ask.value);
 	if (!write.ready()) return _look_after(job, std::move(write), ask);
@@ -159,9 +159,11 @@ Task<uint32_t, Error> Tis::_look_again(Job &job, Task<uint32_t, Error> first, As
 
 		bool const doubtful = status && (late || nobody);
 		bool const insists = ask.insist && !doubtful && time_us >= insist_at_us;
-		uint64_t const pause_us = doubtful || insists ? 0
-			: by_interrupt                            ? LOST_INTERRUPT_US
-													  : backoff.next_us();
+		// An interrupt while the status was on its way may have come too late for it.
+		bool const missed = by_interrupt && _interrupted;
+		uint64_t const pause_us = doubtful || insists || missed ? 0
+			: by_interrupt                                      ? LOST_INTERRUPT_US
+																: backoff.next_us();
 		if (pause_us) {
 			uint64_t const until_us = std::min(deadline_us, deadline_after_us(time_us, pause_us));
 			Attempt<void> const woken = co_await _changed.wait(job, until_us);
@@ -173,6 +175,7 @@ Task<uint32_t, Error> Tis::_look_again(Job &job, Task<uint32_t, Error> first, As
 			insist_at_us = time_us + insist_us;
 			CO_TRY(co_await _write(job, ask.to, ask.value));
 		}
+		_interrupted = false;
 		CO_TRY_ASSIGN(value, co_await _read(job, doubtful ? Register::TPM_ACCESS : ask.at));
 		if (doubtful) co_return _cause(value, late ? ask.late : Error::STATUS_INVALID);
 	}

@@ -97,6 +97,7 @@ private:
 	bool _written = false; // what was asked last was written
 	bool _committed = false; // tpmGo was written, or may have been: no second time
 	bool _cancel = false; // `cancel` asks for the command to be given up
+	bool _interrupted = false; // since the last look at the status began
 	uint8_t _word[4]{}; // of the register access that goes on
 
 	uint16_t _address(Register) const;
@@ -151,7 +152,11 @@ public:
 	Task<void, Error> relinquish(Job &job);
 
 	/* To be called when the TPM's interrupt is asserted. Does not block. */
-	void interrupt() { _changed.raise_all(); }
+	void interrupt()
+	{
+		_interrupted = true;
+		_changed.raise_all();
+	}
 
 	bool started() const { return _started; }
 	Tis_config const &config() const { return _config; }

@@ -617,6 +617,26 @@ TEST(Tpm_tis_interrupt, spares_looks)
 	EXPECT_EQ(line.asserts, 5u);
 }
 
+TEST(Tpm_tis_interrupt, is_not_missed_while_the_status_is_read)
+{
+	for (unsigned n = 0; n < 40; ++n) {
+		Rig rig{{.interrupts = true}};
+		Line line{rig.tis};
+		rig.chip.connect(&line);
+		rig.wire.timing.simulated = true;
+		ASSERT_TRUE(rig.start().ok());
+		rig.backend.held = true;
+		unsigned waits = 0;
+		rig.on_poll = [&] {
+			// After some waits for the bus, or when the driver sleeps.
+			if (!rig.backend.client || (rig.bus.busy() && waits++ < n)) return;
+			rig.backend.answer(rig.backend.pending);
+		};
+		EXPECT_EQ(rig.failure(), Error{});
+		EXPECT_LT(rig.duration_us, 50'000u) << n;
+	}
+}
+
 TEST(Tpm_tis_interrupt, is_not_relied_upon)
 {
 	Rig rig{{.interrupts = true}};
