@@ -24,6 +24,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
+// Who looks at a manifest's tree; outlives all tasks that it is handed to.
+constexpr Credentials USER_0{};
+
 constexpr size_t ARENA_BYTES = 16384;
 constexpr size_t INFORMATION_MAX = 64 * 1024;
 
@@ -103,9 +106,8 @@ public:
 
 	Attempt<vfs::Stat> stat(std::string_view path)
 	{
-		return call([&](Job &job) {
-			return system.tree().stat(job, Credentials{}, path, vfs::Last::KEEP);
-		});
+		return call(
+			[&](Job &job) { return system.tree().stat(job, USER_0, path, vfs::Last::KEEP); });
 	}
 
 	/* The settings of a file that say something to people. */
@@ -154,9 +156,8 @@ void walk(Description &description, std::string const &path, std::vector<Line> &
 	bool const own = file && file->text_of("plugin") != "dir";
 	if (stat.value().type != vfs::Type::DIRECTORY || own) return;
 	Listing listing;
-	Attempt<Ref<vfs::File>> directory = description.call([&](Job &job) {
-		return description.system.tree().open(job, Credentials{}, path, vfs::Access{});
-	});
+	Attempt<Ref<vfs::File>> directory = description.call(
+		[&](Job &job) { return description.system.tree().open(job, USER_0, path, vfs::Access{}); });
 	if (!directory.ok()) return;
 	(void)description.call(
 		[&](Job &job) { return directory.value()->read_directory(job, 0, listing); });

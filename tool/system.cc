@@ -19,6 +19,7 @@ constexpr uint64_t REQUESTS_LEAST = 16;
 constexpr uint64_t REQUESTS_MOST = 65536;
 
 constexpr unsigned WORKERS_MAX = 8;
+constexpr uint64_t CLOSE_US = 2'000'000;
 
 constexpr vfs::Key PLUGIN_KEYS[] = {{"path", vfs::Kind::TEXT, "the shared object", true}};
 
@@ -37,7 +38,15 @@ System::System(linux_host::Loop &loop, Manifest &manifest, Log log)
 	  _hardware(loop, _workers, manifest)
 {}
 
-System::~System() = default;
+System::~System()
+{
+	_tree.reset();
+	// Files of the host are closed by the workers. One that hangs is left to the end of the
+	// process.
+	uint64_t const until_us = deadline_after_us(_loop.clock().now_us(), CLOSE_US);
+	while (_offload.busy() && _loop.clock().now_us() < until_us)
+		if (!_loop.executor().run_ready()) _loop.poll(until_us);
+}
 
 void System::_load_plugin(Section const &section)
 {

@@ -35,6 +35,7 @@ private:
 			Work &work = *std::exchange(_work, nullptr);
 			_root = Root();
 			_owner._free.push_back(*this);
+			--_owner._running;
 			_owner._start_next();
 			work.done();
 		}
@@ -63,12 +64,14 @@ private:
 	Executor &_executor;
 	List<Work> _queue{};
 	List<Slot> _free{};
+	unsigned _running = 0;
 	Slot _slots[Worker_pool::THREADS_MAX];
 
 	void _start_next()
 	{
 		if (_queue.empty() || _free.empty()) return;
 		Work &work = *_queue.pop_front();
+		++_running;
 		_free.pop_front()->start(work);
 	}
 
@@ -80,6 +83,9 @@ public:
 	Pool_offload(Worker_pool &pool, Executor &executor)
 		: Pool_offload(pool, executor, std::make_index_sequence<Worker_pool::THREADS_MAX>())
 	{}
+
+	/* Whether work is under way or waits: not the moment to end. */
+	bool busy() const { return _running != 0 || !_queue.empty(); }
 
 	Attempt<void> submit(Work &work) override
 	{
