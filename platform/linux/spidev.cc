@@ -124,12 +124,13 @@ Spidev::~Spidev()
 Attempt<spi_ioc_transfer *, spi::Error> Spidev::_append(spi::Chip const &chip)
 {
 	if (_messages_count == MESSAGES_MAX) return spi::Error::TOO_LONG;
+	uint32_t const word_delay_us = us_of_ns(chip.word_delay_ns);
+	if (word_delay_us > UINT8_MAX) return spi::Error::UNSUPPORTED;
 	spi_ioc_transfer &message = _messages[_messages_count++];
 	message = {};
 	message.speed_hz = std::min(chip.clock_hz, _limits.clock_max_hz);
 	message.bits_per_word = chip.bits_per_word;
-	message.word_delay_usecs =
-		static_cast<uint8_t>(std::min(us_of_ns(chip.word_delay_ns), uint32_t{UINT8_MAX}));
+	message.word_delay_usecs = static_cast<uint8_t>(word_delay_us);
 	return &message;
 }
 

@@ -37,8 +37,9 @@ public:
  * stays so until the next message.
  *
  * What the kernel's driver of the controller can do is not known beforehand. A mode, bit order or
- * word size that it lacks is UNSUPPORTED at the first transfer; whether a delay between words is
- * kept is up to that driver. Words of more than 8 bits are in the byte order of the machine.
+ * word size that it lacks is UNSUPPORTED at the first transfer, as is a delay between words above
+ * 255 us; whether a shorter one is kept is up to that driver. Words of more than 8 bits are in the
+ * byte order of the machine.
  *
  * Errors of transfers: TOO_LONG (EMSGSIZE: the kernel rounds each segment up for its DMA before it
  * adds up, so less than the limits may already be too much), UNSUPPORTED (EINVAL …), GONE (ENODEV,

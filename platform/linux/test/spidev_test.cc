@@ -265,6 +265,9 @@ TEST_F(Spidev_test, sets_clock_word_size_and_delay_with_each_message)
 	EXPECT_EQ(kernel.seen[0].speed_hz, 10'000'000u);
 	EXPECT_EQ(kernel.seen[0].bits_per_word, 8);
 	EXPECT_EQ(kernel.seen[0].word_delay_usecs, 2);
+	ASSERT_TRUE(device.configure({.word_delay_ns = 255'001}).ok());
+	EXPECT_EQ(transfer({Segment::out(out)}).error(), spi::Error::UNSUPPORTED);
+	EXPECT_EQ(kernel.seen.size(), 1u);
 }
 
 TEST_F(Spidev_test, sets_the_mode_only_when_it_changes_and_keeps_foreign_bits)
