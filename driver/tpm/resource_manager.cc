@@ -245,7 +245,10 @@ Task<void, Error> Resource_manager::_limit_kept(Job &job)
 Task<void, Error> Resource_manager::_sweep(Job &job, uint32_t first_handle)
 {
 	constexpr unsigned ROUNDS_MAX = 256; // a TPM that always names one more must not keep us here
+	// What is loaded though all was put away was loaded by a command whose response got lost: the
+	// context that its owner has is void.
 	bool const objects = transient(first_handle);
+	bool const all = objects || first_handle >> 24 == 0x02;
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
 		CO_TRY_ASSIGN(
 			uint32_t const code, co_await _capability(job, TPM_CAP_HANDLES, first_handle));
@@ -259,10 +262,11 @@ Task<void, Error> Resource_manager::_sweep(Job &job, uint32_t first_handle)
 		for (; count && reader.ok() && !found; count--) {
 			last = reader.u32_be();
 			bool const kind = objects ? transient(last) : session(last);
-			if (kind && (objects || !_owned(last))) found = last;
+			if (kind && (all || !_owned(last))) found = last;
 		}
 		if (!found && (!more || !last)) break;
 		if (found) CO_TRY(co_await _discard(job, found));
+		if (found && !objects) _disown(found);
 		if (!_clean) break;
 		if (!found) first_handle = (first_handle & 0xff00'0000) | (index_of(last) + 1);
 	}
