@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// The parser reports by values, and is compiled here only.
+// The parser reports by values, and is compiled here only. Its assertions stay assertions.
+#undef NDEBUG
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
@@ -114,10 +115,10 @@ Section section_of(std::string heading, std::string name, Position at, toml::tab
 }
 
 /*
- * Finds characters beyond ASCII outside of strings and comments, where TOML has none. The parser
- * is kept from them: toml++ 3.3 has undefined behaviour there (`is_non_ascii_horizontal_whitespace`
- * ends in a path that it declares unreachable). Both agree on where strings end as far as a text is
- * well-formed, and the parser looks no further than that.
+ * Finds what toml++ 3.3 must not see outside of strings and comments: characters beyond ASCII (its
+ * `is_non_ascii_horizontal_whitespace` ends in a path that it declares unreachable), and headings
+ * that don't begin with a key (which it asserts). Both agree on where strings and lists end as far
+ * as a text is well-formed, and the parser looks no further than that.
  */
 class Bare_text
 {
@@ -152,6 +153,19 @@ private:
 		}
 	}
 
+	/* From the first bracket of a heading to its key; false if none follows. */
+	bool _skip_heading_to_key()
+	{
+		for (unsigned i = 0; i < 2; ++i) {
+			(void)_skip("[");
+			while (_skip(" ") || _skip("\t")) {}
+		}
+		if (_at >= _text.size()) return true; // the parser knows what to say
+		char const c = _text[_at];
+		return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			c == '-' || c == '_' || c == '"' || c == '\'' || c == ']' || (c & 0x80);
+	}
+
 	Position _position() const
 	{
 		std::string_view const before = _text.substr(0, _at);
@@ -167,11 +181,22 @@ public:
 
 	std::optional<Fault> find()
 	{
-		while (_at < _text.size()) {
+		int depth = 0; // of lists and inline tables
+		bool line_begins = true;
+		for (; _at < _text.size();) {
 			char const c = _text[_at];
 			if (c & 0x80)
 				return Fault{_position(), "a character that may stand in quotes only",
 					"put the key or text into quotes"};
+			if (c == '[' && line_begins && depth == 0) {
+				if (!_skip_heading_to_key())
+					return Fault{_position(), "a heading needs a name", "write [section.name]"};
+				line_begins = false;
+				continue;
+			}
+			line_begins = c == '\n' || (line_begins && (c == ' ' || c == '\t'));
+			if (c == '[' || c == '{') ++depth;
+			if ((c == ']' || c == '}') && depth) --depth;
 			if (c == '#')
 				_at = std::min(_text.find('\n', _at), _text.size());
 			else if (c == '"' || c == '\'')

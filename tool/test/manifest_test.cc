@@ -107,6 +107,17 @@ TEST(Manifest, characters_beyond_ascii_stand_in_quotes_only)
 		"");
 }
 
+TEST(Manifest, a_heading_needs_a_name)
+{
+	for (std::string const text :
+		{"[=]\n", "[\x06x]\n", "  [[ .a]]\n", "[#]\n", "[\n]\n", "[{}]\n"})
+		EXPECT_THAT(faults_of(text), HasSubstr("m.toml:1:")) << text;
+	for (std::string const text : {"[", "[]", "[[", "[[]]", "[ [a] ]", "[a", "[\"", "[a]]"})
+		EXPECT_THAT(faults_of(text), HasSubstr("m.toml")) << text;
+	EXPECT_EQ(
+		faults_of("[file.\"/a\"]\nb = [\n[ +1 ],\n [ { c = 1 } ]\n]\n[ file . \"/b\" ]\n"), "");
+}
+
 TEST(Manifest, values_of_the_wrong_kind_are_faults)
 {
 	Manifest const manifest = parse_manifest("m.toml",
