@@ -34,7 +34,7 @@ Signals::~Signals()
 	pthread_sigmask(SIG_SETMASK, &_before, nullptr);
 }
 
-void Signals::ready(uint32_t)
+void Signals::_take_one()
 {
 	signalfd_siginfo info;
 	if (read(_signalfd, &info, sizeof(info)) == sizeof(info))

@@ -20,7 +20,10 @@ private:
 	sigset_t _before{};
 	int _signalfd = -1;
 
-	void ready(uint32_t events) override;
+	void _take_one();
+
+	// Here, so that whoever derives from this may use RTTI, which the library is built without.
+	void ready(uint32_t) override { _take_one(); }
 
 protected:
 	Signals() = default;
