@@ -137,6 +137,8 @@ Attempt<int, Swtpm_error> Swtpm::_connect(std::string_view address)
 Result Swtpm::connect(std::string_view data, std::string_view control)
 {
 	_close();
+	// What the old connection owes never comes.
+	if (Tpm_client *const client = std::exchange(_client, nullptr)) client->failed();
 	_control_address = control;
 	_data = TRY(_connect(data));
 	set_timeout(_data, SO_RCVTIMEO, _patience.command_ms);

@@ -101,7 +101,8 @@ public:
 	/*
 	 * Connects to the data socket, and later, when it is first needed, to the control socket. An
 	 * address is a path or `host:port`; without a control address there are no localities but 0 and
-	 * no cancel. Blocks as long as the patience lasts. Errors: NO_SOCKET, REFUSED, BAD_ADDRESS,
+	 * no cancel. A command that is under way on a connection before has failed. Blocks as long as
+	 * the patience lasts. Errors: NO_SOCKET, REFUSED, BAD_ADDRESS,
 	 * TIMEOUT, SYSTEM.
 	 */
 	Attempt<void, Swtpm_error> connect(std::string_view data, std::string_view control = {});

@@ -174,7 +174,7 @@ Task<void, spi::Error> Tpm_wire::_transfer_later(
 		size_t bytes = 0;
 		CO_TRY(_run(chip, segment, last, bytes));
 		if (!timing.simulated) continue;
-		uint64_t duration_ns = bytes * 8 * 1'000'000'000 / chip.clock_hz;
+		uint64_t duration_ns = uint64_t{bytes} * 8 * 1'000'000'000 / chip.clock_hz;
 		if (segment.kind == Segment::Kind::DELAY) duration_ns += segment.limit;
 		CO_TRY(co_await sleep_us(job, (duration_ns + 999) / 1000));
 	}

@@ -344,6 +344,14 @@ TEST_F(Impostor, closes_in_mid_response)
 	EXPECT_NE(swtpm.message().find("closed"), std::string::npos) << swtpm.message();
 }
 
+TEST_F(Impostor, is_left_in_mid_command)
+{
+	EXPECT_FALSE(swtpm.connect("/nonexistent/socket").ok());
+	EXPECT_TRUE(failure);
+	EXPECT_FALSE(swtpm.busy());
+	EXPECT_TRUE(swtpm.wait().ok());
+}
+
 TEST_F(Impostor, has_no_control_socket)
 {
 	EXPECT_EQ(swtpm.cancel_command().error(), Swtpm_error::NO_SOCKET);
