@@ -88,7 +88,10 @@ Attempt<Bytes, tpm::Error> Host_tpm::response() const
 
 void Host_tpm::cancel()
 {
-	if (!_root.done()) (void)_tis->cancel(_bus.job());
+	if (_root.done() || _tis->cancel(_bus.job())) return;
+	// Nobody has waited for it so far: the driver doesn't know of it yet.
+	(void)wait(0);
+	(void)_tis->cancel(_bus.job());
 }
 
 Attempt<void, tpm::Error> Host_tpm::change_locality(uint8_t locality)

@@ -48,8 +48,9 @@ public:
 	Host_bus &bus() { return _bus; }
 
 	/*
-	 * Begins a command, without waiting for its end. Errors: BUSY (another one isn't finished),
-	 * TOO_LONG, OUT_OF_FRAMES. What is wrong with its bytes is an error of the driver.
+	 * Begins a command, without waiting for its end; the TPM gets it in the first `wait`, so a
+	 * `wait(0)` has it work while the caller does something else. Errors: BUSY (another one isn't
+	 * finished), TOO_LONG, OUT_OF_FRAMES. What is wrong with its bytes is an error of the driver.
 	 */
 	Attempt<void> begin(Bytes command);
 

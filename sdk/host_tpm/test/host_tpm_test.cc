@@ -2,6 +2,7 @@
 #include "platform/sim/swtpm_process.h"
 #include "sdk/host_tpm/host_tpm.h"
 
+#include <csignal>
 #include <gtest/gtest.h>
 
 namespace bulkhead::sdk {
@@ -72,6 +73,18 @@ TEST_F(Host_tpm_test, passes_a_cancel_on)
 	tpm.cancel();
 	EXPECT_TRUE(tpm.wait());
 	EXPECT_TRUE(tpm.response().ok()); // cancelled or not, there is an answer
+}
+
+TEST_F(Host_tpm_test, cancels_a_command_that_nobody_has_waited_for_yet)
+{
+	// Without a control socket swtpm isn't told, and in this state it answers nothing.
+	ASSERT_TRUE(tpm.open("sim:" + swtpm.data_socket()).ok()) << tpm.message();
+	kill(swtpm.pid(), SIGSTOP);
+	ASSERT_TRUE(tpm.begin(get_random()).ok());
+	tpm.cancel();
+	while (!tpm.wait(tpm.bus().now_us() + 1'000'000)) {}
+	EXPECT_EQ(tpm.response().error(), tpm::Error::COMMAND_CANCELLED);
+	kill(swtpm.pid(), SIGCONT);
 }
 
 TEST_F(Host_tpm_test, changes_its_locality)
