@@ -51,10 +51,15 @@ void Tpm_session::completed()
 	_become(abandoned ? State::IDLE : _size ? State::RESPONSE : State::FAILED);
 }
 
-/* Nobody waits for the command any more. */
-void Tpm_session::_abandon()
+bool Tpm_session::_executing(unsigned command) const
 {
-	if (_state != State::EXECUTING) return;
+	return _state == State::EXECUTING && _command == command;
+}
+
+/* Nobody waits for the command any more. */
+void Tpm_session::_abandon(unsigned command)
+{
+	if (!_executing(command)) return;
 	_abandoned = true;
 	_job.cancel();
 }
@@ -100,6 +105,7 @@ Attempt<void> Tpm_session::_begin(Bytes command)
 	copy_bytes(_buffer, command.first(size));
 	_root = _run(_job, size);
 	TRY(_root.start(_job, this));
+	++_command;
 	_become(State::EXECUTING);
 	return Ok{};
 }
@@ -115,9 +121,9 @@ size_t Tpm_session::_take(Mutable_bytes to)
 	return n;
 }
 
-Task<void> Tpm_session::_await_settled(Job &job)
+Task<void> Tpm_session::_await_settled(Job &job, unsigned command)
 {
-	while (_state == State::EXECUTING) CO_TRY(co_await _settled.wait(job));
+	while (_executing(command)) CO_TRY(co_await _settled.wait(job));
 	co_return Ok{};
 }
 
@@ -128,22 +134,23 @@ Attempt<size_t> Tpm_session::_outcome(Mutable_bytes to)
 		_become(State::IDLE);
 		return Failure{_error};
 	}
-	if (_state == State::IDLE) return size_t(0);
+	if (_state != State::RESPONSE) return size_t(0);
 	return _take(to);
 }
 
 Task<size_t> Tpm_session::_write_and_wait(Job &job, Wanted wanted, size_t size)
 {
-	Attempt<void> const settled = co_await _await_settled(job);
+	unsigned const command = wanted.command;
+	Attempt<void> const settled = co_await _await_settled(job, command);
 	if (!settled.ok()) {
-		_abandon();
+		_abandon(command);
 		// The driver's own time-outs bound how long the TPM may take to let go.
 		Job::Shield const shield{job, NEVER_US};
-		(void)co_await _await_settled(job);
+		(void)co_await _await_settled(job, command);
 	}
 	wanted.settled();
 	if (!settled.ok()) co_return settled.error();
-	if (_state == State::FAILED) co_return _outcome({});
+	if (_state == State::FAILED && _command == command) co_return _outcome({});
 	co_return size;
 }
 
@@ -152,7 +159,7 @@ Task<size_t> Tpm_session::_write_patiently(Job &job, size_t size)
 {
 	uint64_t const now_us = job.executor.clock.now_us();
 	Job::Deadline const patience{job, deadline_after_us(now_us, _patience_us)};
-	(void)co_await _await_settled(job);
+	(void)co_await _await_settled(job, _command);
 	co_return size;
 }
 
@@ -167,7 +174,8 @@ Task<size_t> Tpm_session::write(Job &job, Bytes from, Io io)
 
 Task<size_t> Tpm_session::_read_later(Job &job, Mutable_bytes to)
 {
-	CO_TRY(co_await _await_settled(job));
+	// Another job may read first, and write the next command.
+	while (_state == State::EXECUTING) CO_TRY(co_await _await_settled(job, _command));
 	co_return _outcome(to);
 }
 
@@ -181,7 +189,9 @@ Task<size_t> Tpm_session::read(Job &job, Mutable_bytes to, Io io)
 Task<size_t> Tpm_session::transact(Job &job, Bytes out, Mutable_bytes in)
 {
 	CO_TRY(_begin(out));
+	unsigned const command = _command;
 	CO_TRY(co_await _write_and_wait(job, Wanted{*this}, out.size()));
+	if (_state != State::RESPONSE || _command != command) co_return bulkhead::Error::BUSY;
 	if (_size > in.size()) {
 		_drop_response();
 		co_return bulkhead::Error::TOO_LONG;
@@ -217,7 +227,7 @@ Task<void> Tpm_session::close(Job &job)
 	unsigned const closings = _closings;
 	_closing = true;
 	if (_state == State::EXECUTING)
-		_abandon();
+		_abandon(_command);
 	else
 		_begin_to_forget();
 	return _await_closed(job, closings);

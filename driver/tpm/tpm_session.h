@@ -39,12 +39,16 @@ private:
 		Tpm_session *_session;
 
 	public:
-		explicit Wanted(Tpm_session &session) : _session(&session) {}
-		Wanted(Wanted &&other) noexcept : _session(std::exchange(other._session, nullptr)) {}
+		unsigned const command;
+
+		explicit Wanted(Tpm_session &session) : _session(&session), command(session._command) {}
+		Wanted(Wanted &&other) noexcept
+			: _session(std::exchange(other._session, nullptr)), command(other.command)
+		{}
 		Wanted &operator=(Wanted &&) = delete;
 		~Wanted()
 		{
-			if (_session) _session->_abandon();
+			if (_session) _session->_abandon(command);
 		}
 
 		void settled() { _session = nullptr; }
@@ -57,6 +61,7 @@ private:
 	Job_with_arena<ARENA_BYTES> _job;
 	Root _root{};
 	State _state = State::IDLE;
+	unsigned _command = 0; // counts them, so that nobody takes the next one for its own
 	bool _abandoned = false; // nobody wants the response of the command that runs
 	bool _closing = false; // the opener has gone
 	unsigned _closings = 0; // that have ended
@@ -70,7 +75,8 @@ private:
 	Root _run(Job &, size_t command_size);
 	Root _forget(Job &);
 	void completed() override;
-	void _abandon();
+	bool _executing(unsigned command) const;
+	void _abandon(unsigned command);
 	void _drop_response();
 	void _begin_to_forget();
 	void _end_closing();
@@ -78,7 +84,7 @@ private:
 	Attempt<void> _begin(Bytes command);
 	void _become(State);
 	size_t _take(Mutable_bytes to);
-	Task<void> _await_settled(Job &);
+	Task<void> _await_settled(Job &, unsigned command);
 	Task<size_t> _write_and_wait(Job &, Wanted, size_t size);
 	Task<size_t> _write_patiently(Job &, size_t size);
 	Task<size_t> _read_later(Job &, Mutable_bytes to);
@@ -111,6 +117,7 @@ public:
 	 */
 	Task<size_t> write(Job &job, Bytes from, Io io) override;
 
+	/* Errors: those of `write`, and BUSY if another job has read this session's response. */
 	Task<size_t> transact(Job &job, Bytes out, Mutable_bytes in) override;
 
 	/* CANCEL: the command in this session ends with TPM_RC_CANCELED. */

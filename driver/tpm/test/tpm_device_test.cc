@@ -340,6 +340,39 @@ TEST_F(Tpm_file, cancels_the_command_of_a_writer_that_vanishes)
 	EXPECT_EQ(write(session, command), Error{});
 }
 
+// Two threads share an open file: when the response is there, the one that didn't write is first.
+TEST_F(Tpm_file, does_not_take_the_next_command_of_another_job_for_its_own)
+{
+	for (bool const transacts : {false, true}) {
+		SCOPED_TRACE(transacts);
+		backend.held = true;
+		Job_with_arena<4096> writer{executor};
+		Message room(MESSAGE_MAX_BYTES);
+		Task<size_t> task = transacts ? session.transact(writer, command, room)
+									  : session.write(writer, command, BLOCKING);
+		Attempt<size_t> result{Error::OUT_OF_FRAMES};
+		{
+			Root root = run_into(writer, task, result);
+			ASSERT_TRUE(root.start(writer).ok());
+			while (!session.readiness().readable) {
+				if (executor.run_one()) continue;
+				if (backend.client) backend.answer(backend.pending);
+				clock.time_us = std::max(clock.time_us, executor.next_deadline_us());
+				executor.expire();
+			}
+			EXPECT_EQ(read(session, 10).size(), 10u);
+			ASSERT_TRUE(session.write(job, command_of(40, 2), NONBLOCKING).take().ok());
+			run_ready();
+			EXPECT_TRUE(root.done());
+			EXPECT_EQ(error_of(result), transacts ? Error::BUSY : Error{});
+		}
+		backend.held = false;
+		if (backend.client) backend.answer(backend.pending);
+		run_out();
+		EXPECT_EQ(read(session), response_to(command_of(40, 2)));
+	}
+}
+
 TEST_F(Tpm_file, gives_up_a_command_for_which_a_writer_has_no_frames_to_wait)
 {
 	backend.held = true;
