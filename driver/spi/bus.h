@@ -69,7 +69,10 @@ public:
 		: _bus(bus), _chip(chip), _rights(rights), _client(bus._arbiter)
 	{}
 
-	/* Deselects the chip and releases the bus if they were kept. */
+	/*
+	 * Deselects the chip and releases the bus if they were kept. No job transfers or waits for its
+	 * turn with this device any more.
+	 */
 	~Device();
 
 	Chip const &chip() const { return _chip; }

@@ -6,13 +6,15 @@
 
 namespace bulkhead::tpm {
 
-/* Time-outs of the interface in microseconds (PTP 6.5.1.3; TIMEOUT_C is that of TPM 2.0). */
+/*
+ * Time-outs of the interface in microseconds (PTP 6.5.1.3; TIMEOUT_C is that of TPM 2.0). The
+ * driver has no use for TIMEOUT_D.
+ */
 struct Timeouts
 {
 	uint64_t a_us = 750'000; // locality, valid access register, burst count
 	uint64_t b_us = 2'000'000; // command ready, command cancel
 	uint64_t c_us = 200'000; // status valid, data available after it was promised
-	uint64_t d_us = 30'000; // between two accesses of a chip that is slow to follow
 };
 
 /*
