@@ -22,7 +22,7 @@ int bulkhead_tpm_open(char const *name, Bulkhead_tpm **tpm, Bulkhead_message *wh
 		sdk::say(why, "out of memory");
 		return -errno_of(Error::OUT_OF_MEMORY);
 	}
-	Attempt<void> const result = opened->tpm.open(name);
+	Attempt<void> const result = opened->tpm.open(name ? name : "");
 	sdk::say(why, opened->tpm.message());
 	if (!result.ok()) return -errno_of(result.error());
 	*tpm = opened.release();

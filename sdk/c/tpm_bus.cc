@@ -27,7 +27,7 @@ int bulkhead_tpm_bus_open(char const *name, Bulkhead_tpm_bus **bus, Bulkhead_mes
 		sdk::say(why, "out of memory");
 		return -errno_of(Error::OUT_OF_MEMORY);
 	}
-	Attempt<void> const result = opened->bus.open(name);
+	Attempt<void> const result = opened->bus.open(name ? name : "");
 	sdk::say(why, opened->bus.message());
 	if (!result.ok()) return -errno_of(result.error());
 	// Libraries look at a status register until a command is done, and do nothing else meanwhile.

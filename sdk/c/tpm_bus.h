@@ -28,7 +28,7 @@ typedef struct Bulkhead_message
  *		[,conditional=0][,keeps_selected=0]
  *
  * where SOCKET is that of a swtpm behind a simulated chip: a path or host:port. Returns 0 or a
- * negative errno: -EINVAL (the name), -ENOENT, -EACCES, -EBUSY, -ENODEV (nobody answers),
+ * negative errno: -EINVAL (the name, or null), -ENOENT, -EACCES, -EBUSY, -ENODEV (nobody answers),
  * -ETIMEDOUT, -EOPNOTSUPP (it is something else), -ENOMEM, -EIO. `why` may be null.
  */
 int bulkhead_tpm_bus_open(char const *name, Bulkhead_tpm_bus **bus, Bulkhead_message *why);

@@ -236,6 +236,18 @@ TEST_F(C_interface, says_why_a_tpm_is_not_to_be_had)
 	EXPECT_EQ(bus, nullptr);
 }
 
+TEST_F(C_interface, wants_a_name)
+{
+	Bulkhead_message why{};
+	Bulkhead_tpm *tpm = nullptr;
+	Bulkhead_tpm_bus *other = nullptr;
+	EXPECT_EQ(bulkhead_tpm_open(nullptr, &tpm, &why), -EINVAL);
+	EXPECT_NE(std::string(why.text), "");
+	EXPECT_EQ(bulkhead_tpm_bus_open(nullptr, &other, nullptr), -EINVAL);
+	EXPECT_EQ(tpm, nullptr);
+	EXPECT_EQ(other, nullptr);
+}
+
 TEST_F(C_interface, says_why_a_command_failed)
 {
 	Bulkhead_tpm *tpm = nullptr;
