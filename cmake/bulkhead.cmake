@@ -98,6 +98,9 @@ function(bulkhead_library)
 	add_library(bulkhead::${ARG_NAME} ALIAS ${target})
 	set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME} VERIFY_INTERFACE_HEADER_SETS ON)
 	target_compile_features(${target} ${scope} cxx_std_23)
+	# Who awaits our tasks needs it as we do: see compiler.cmake.
+	target_compile_options(${target} INTERFACE
+		$<INSTALL_INTERFACE:$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-foptimize-sibling-calls>>)
 	_bulkhead_absolute(headers ${ARG_HEADERS})
 	target_sources(${target} ${scope}
 		FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${headers})
