@@ -2,6 +2,9 @@
 
 namespace bulkhead::spi {
 
+// A transfer to a controller that needn't wait is one function: calls would be half of its cost.
+#define ON_EVERY_TRANSFER [[gnu::always_inline]] inline
+
 /* A transfer that goes on. However it ends, the bus is left in a defined state and handed on. */
 class Device::Running
 {
@@ -63,51 +66,40 @@ static size_t word_bytes(unsigned bits_per_word)
 	return bits_per_word <= 8 ? 1 : bits_per_word <= 16 ? 2 : 4;
 }
 
-/* A list may come from somewhere else: no combination of its fields is taken on trust. */
-static bool makes_sense(Segment const &segment, size_t word, bool any_received)
+/* A list may come from somewhere else: no combination of a segment's fields is taken on trust. */
+ON_EVERY_TRANSFER Attempt<void, Error> Device::_check(
+	std::span<Segment const> segments, After after)
 {
-	bool const sends = segment.sent, receives = segment.received;
-	switch (segment.kind) {
-	case Segment::Kind::OUT:
-		if (!sends || receives) return false;
-		break;
-	case Segment::Kind::IN:
-		if (sends || !receives) return false;
-		break;
-	case Segment::Kind::EXCHANGE:
-		if (!sends || !receives) return false;
-		break;
-	case Segment::Kind::IN_PLACE:
-		if (!sends || segment.sent != segment.received) return false;
-		break;
-	case Segment::Kind::DELAY: return !sends && !receives && !segment.size;
-	case Segment::Kind::UNTIL:
-		// Something must have been received to look at, in words of bytes.
-		return !sends && !receives && !segment.size && any_received && segment.limit && word == 1;
-	default: return false;
-	}
-	return segment.size && segment.size % word == 0;
-}
-
-Attempt<void, Error> Device::_check(std::span<Segment const> segments, After after) const
-{
-	Limits const &limits = _bus.limits();
+	Limits const &limits = _bus._limits;
+	size_t const odd_bytes = word_bytes(_chip.bits_per_word) - 1; // a mask: words are of 2^n bytes
 	size_t sent = 0, received = 0;
-	size_t const word = word_bytes(_chip.bits_per_word);
 	bool condition = false;
 
-	TRY(check_chip(_chip, limits, _rights));
+	if (!_chip_checked) TRY(check_chip(_chip, limits, _rights));
+	_chip_checked = true;
 	if (segments.empty()) return Error::INVALID;
 	if (segments.size() > limits.segments_max) return Error::TOO_LONG;
 	for (Segment const &segment : segments) {
-		if (!makes_sense(segment, word, received)) return Error::INVALID;
-		condition |= segment.kind == Segment::Kind::UNTIL;
-		// Each byte counts against the limit once, hence no sum can overflow unnoticed.
-		if (segment.sent && segment.size > limits.sent_max - sent) return Error::TOO_LONG;
-		if (segment.received && segment.size > limits.received_max - received)
-			return Error::TOO_LONG;
-		if (segment.sent) sent += segment.size;
-		if (segment.received) received += segment.size;
+		if (segment.kind == Segment::Kind::DATA) {
+			if (!segment.size || (segment.size & odd_bytes)) return Error::INVALID;
+			if (!segment.sent && !segment.received) return Error::INVALID;
+			// Each byte counts against the limit once, hence no sum can overflow unnoticed.
+			if (segment.sent) {
+				if (segment.size > limits.sent_max - sent) return Error::TOO_LONG;
+				sent += segment.size;
+			}
+			if (segment.received) {
+				if (segment.size > limits.received_max - received) return Error::TOO_LONG;
+				received += segment.size;
+			}
+			continue;
+		}
+		if (segment.sent || segment.received || segment.size) return Error::INVALID;
+		if (segment.kind == Segment::Kind::DELAY) continue;
+		if (segment.kind != Segment::Kind::UNTIL) return Error::INVALID;
+		// Something must have been received to look at, in words of bytes.
+		if (!received || !segment.limit || odd_bytes) return Error::INVALID;
+		condition = true;
 	}
 	if (after == After::KEEP_SELECTED && !holds_bus()) return Error::NOT_OWNER;
 	if (after == After::KEEP_SELECTED && !limits.keeps_selected) return Error::UNSUPPORTED;
@@ -115,13 +107,43 @@ Attempt<void, Error> Device::_check(std::span<Segment const> segments, After aft
 	return Ok{};
 }
 
-void Device::_ended(bool ok, After after)
+ON_EVERY_TRANSFER void Device::_ended(bool ok, After after)
 {
-	// Who has released the bus meanwhile doesn't keep its chip.
-	bool const keep = ok && after == After::KEEP_SELECTED && holds_bus();
-	if (!ok || (after == After::KEEP_SELECTED && !keep)) _bus._controller.idle();
+	bool keep = false;
+	if (!ok || after == After::KEEP_SELECTED) {
+		// Who has released the bus meanwhile doesn't keep its chip.
+		keep = ok && holds_bus();
+		if (!keep) _bus._controller.idle();
+	}
 	_bus._selected = keep ? &_client : nullptr;
 	_bus._arbiter.end(_client);
+}
+
+/* The controller sees settings that don't change during a transfer. */
+ON_EVERY_TRANSFER void Device::_choose_chip()
+{
+	if (_bus._selected) {
+		Chip const &last = _bus._chip;
+		bool const same_lines = _chip.select == last.select && _chip.mode == last.mode &&
+			_chip.select_active_high == last.select_active_high;
+		if (!same_lines) _bus._controller.idle();
+		if (!same_lines) _bus._selected = nullptr;
+	}
+	_bus._chip = _chip;
+}
+
+/* The turn has begun. A controller that needn't wait makes no coroutine here. */
+ON_EVERY_TRANSFER Task<void, Error> Device::_run(
+	Job &job, std::span<Segment const> segments, After after)
+{
+	_choose_chip();
+	bool const emulate = !_bus._limits.conditional && has_condition(segments);
+	Task<void, Error> task = emulate ? _emulate(job, segments, after)
+									 : _bus._controller.transfer(job, _bus._chip, segments, after);
+	if (!task.ready()) return _finish(job, {Running{*this, after}, std::move(task)});
+	Attempt<void, Error> const result = task.take();
+	_ended(result.ok(), after);
+	return result;
 }
 
 Task<void, Error> Device::transfer(Job &job, std::span<Segment const> segments, After after)
@@ -143,33 +165,6 @@ Task<void, Error> Device::_run_later(Job &job, std::span<Segment const> segments
 		turn.pass_on();
 	}
 	co_return co_await _run(job, segments, after);
-}
-
-/* The controller sees settings that don't change during a transfer. */
-void Device::_choose_chip()
-{
-	Chip const &last = _bus._chip;
-	bool const same_lines = _chip.select == last.select && _chip.mode == last.mode &&
-		_chip.select_active_high == last.select_active_high;
-	if (_bus._selected && !same_lines) {
-		_bus._controller.idle();
-		_bus._selected = nullptr;
-	}
-	_bus._chip = _chip;
-}
-
-/* The turn has begun. A controller that needn't wait makes no coroutine here. */
-Task<void, Error> Device::_run(Job &job, std::span<Segment const> segments, After after)
-{
-	Running running{*this, after};
-	_choose_chip();
-	bool const emulate = !_bus.limits().conditional && has_condition(segments);
-	Task<void, Error> task = emulate ? _emulate(job, segments, after)
-									 : _bus._controller.transfer(job, _bus._chip, segments, after);
-	if (!task.ready()) return _finish(job, {std::move(running), std::move(task)});
-	Attempt<void, Error> const result = task.take();
-	if (result.ok()) running.succeeded();
-	return result;
 }
 
 Task<void, Error> Device::_finish(Job &, Unfinished unfinished)
@@ -212,8 +207,9 @@ Task<void, Error> Device::_emulate(Job &job, std::span<Segment const> segments, 
 
 Attempt<void, Error> Device::configure(Chip const &chip)
 {
-	TRY(check_chip(chip, _bus.limits(), _rights));
+	TRY(check_chip(chip, _bus._limits, _rights));
 	_chip = chip;
+	_chip_checked = true;
 	return Ok{};
 }
 

@@ -14,16 +14,17 @@ private:
 	friend class Device;
 
 	Controller &_controller;
+	Limits const &_limits; // the controller's
 	Arbiter _arbiter{};
 	Arbiter::Client const *_selected = nullptr; // whose chip was kept selected
 	Chip _chip{}; // of the transfer that goes on, or was the last
 
 public:
-	explicit Bus(Controller &controller) : _controller(controller) {}
+	explicit Bus(Controller &controller) : _controller(controller), _limits(controller.limits()) {}
 	Bus(Bus const &) = delete;
 	Bus &operator=(Bus const &) = delete;
 
-	Limits const &limits() const { return _controller.limits(); }
+	Limits const &limits() const { return _limits; }
 
 	/* Whether a transfer goes on or a device holds the bus. */
 	bool busy() const { return _arbiter.busy(); }
@@ -47,12 +48,13 @@ private:
 	Bus &_bus;
 	Chip _chip;
 	Rights _rights;
+	bool _chip_checked = false; // against limits and rights, which don't change
 	Arbiter::Client _client;
 
 	class Running;
 	struct Unfinished;
 
-	Attempt<void, Error> _check(std::span<Segment const>, After) const;
+	Attempt<void, Error> _check(std::span<Segment const>, After);
 	void _ended(bool ok, After);
 
 	Task<void, Error> _run(Job &, std::span<Segment const>, After);

@@ -55,7 +55,7 @@ protected:
 	~Controller() = default;
 
 public:
-	/* Constant while the controller exists. */
+	/* The same object while the controller exists, constant from the first transfer on. */
 	virtual Limits const &limits() const = 0;
 
 	/*

@@ -12,48 +12,42 @@ namespace bulkhead::spi {
 struct Segment
 {
 	enum class Kind : uint8_t {
-		OUT, // send bytes, ignore what comes in
-		IN, // receive bytes, send zeros
-		EXCHANGE, // send and receive as many bytes, in two buffers
-		IN_PLACE, // send a buffer, which then holds what came in
+		DATA, // send, receive, or both at once: what there is a buffer for
 		DELAY, // let time pass with the chip selected
 		UNTIL, // receive single bytes until one has the bits that are wanted
 	};
 
-	Kind kind;
+	Kind kind = Kind::DATA;
 	uint8_t mask = 0; // UNTIL: which bits count
 	uint8_t value = 0; // UNTIL: and what they must be
 	bool reselect = false; // deselect and select the chip again after this segment
 	uint32_t limit = 0; // UNTIL: bytes at most; DELAY: nanoseconds
-	uint8_t const *sent = nullptr; // OUT, EXCHANGE, IN_PLACE
-	uint8_t *received = nullptr; // IN, EXCHANGE, IN_PLACE
-	size_t size = 0; // bytes of the buffers
+	uint8_t const *sent = nullptr; // DATA; null: zeros are sent
+	uint8_t *received = nullptr; // DATA; null: what comes in is ignored
+	size_t size = 0; // DATA: bytes of each buffer
 
 	/* The buffers stay the caller's and must live until the transfer has ended. */
 	static constexpr Segment out(Bytes bytes)
 	{
-		return {.kind = Kind::OUT, .sent = bytes.data(), .size = bytes.size()};
+		return {.sent = bytes.data(), .size = bytes.size()};
 	}
 
 	static constexpr Segment in(Mutable_bytes bytes)
 	{
-		return {.kind = Kind::IN, .received = bytes.data(), .size = bytes.size()};
+		return {.received = bytes.data(), .size = bytes.size()};
 	}
 
 	/* Sends `out` and receives as many bytes to `in`, which must not be shorter. */
 	static constexpr Segment exchange(Bytes out, Mutable_bytes in)
 	{
 		BULKHEAD_ASSERT(in.size() >= out.size());
-		return {
-			.kind = Kind::EXCHANGE, .sent = out.data(), .received = in.data(), .size = out.size()};
+		return {.sent = out.data(), .received = in.data(), .size = out.size()};
 	}
 
+	/* Sends the bytes, and has them hold what came in. */
 	static constexpr Segment in_place(Mutable_bytes bytes)
 	{
-		return {.kind = Kind::IN_PLACE,
-			.sent = bytes.data(),
-			.received = bytes.data(),
-			.size = bytes.size()};
+		return {.sent = bytes.data(), .received = bytes.data(), .size = bytes.size()};
 	}
 
 	static constexpr Segment delay_ns(uint32_t ns) { return {.kind = Kind::DELAY, .limit = ns}; }
@@ -61,7 +55,7 @@ struct Segment
 	/*
 	 * Goes on once the last byte that was received has `(byte & mask) == value`; until then,
 	 * receives one byte after the other, `limit` of them at most (then: CONDITION_UNMET). The last
-	 * byte of the EXCHANGE, IN or IN_PLACE segment before is looked at first, so that no byte is
+	 * byte of the segments before that was received is looked at first, so that no byte is
 	 * received when the condition holds already: this is how a TPM inserts wait states (TCG PC
 	 * Client Platform TPM Profile 1.05, 7.4.5 "SPI bit protocol").
 	 */

@@ -138,7 +138,7 @@ Attempt<void, spi::Error> Tpm_wire::_run(
 	if (_selected != chip.select) _select(chip);
 	if (segment.kind == Segment::Kind::UNTIL) {
 		TRY(_until(segment, last, bytes));
-	} else if (segment.kind != Segment::Kind::DELAY) {
+	} else if (segment.kind == Segment::Kind::DATA) {
 		if (_frame.faulty)
 			_exchange_faulty(segment.sent, segment.received, segment.size);
 		else
