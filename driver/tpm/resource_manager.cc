@@ -468,9 +468,10 @@ Task<void, Error> Space::_put_away(Job &job, Object &object)
 	size_t const size = u32_at(_manager._own, 2) - HEADER_BYTES;
 	bool const saved = code == TPM_RC_SUCCESS && size <= OBJECT_CONTEXT_MAX;
 	if (saved) object.keep(Bytes(_manager._own).subspan(HEADER_BYTES, size));
-	if (!ended(code)) CO_TRY(co_await _manager._discard(job, object.loaded));
-	object.loaded = 0;
+	// Whatever becomes of the TPM's copy, nobody refers to it any more.
+	uint32_t const loaded = std::exchange(object.loaded, 0);
 	if (!saved) object.drop();
+	if (!ended(code)) CO_TRY(co_await _manager._discard(job, loaded));
 	co_return Ok{};
 }
 
@@ -490,8 +491,9 @@ Task<void, Error> Space::_put_away(Job &job, Session &session)
 		co_return Ok{};
 	}
 	// It ended with the command, or it can't be kept.
-	if (!ended(code)) CO_TRY(co_await _manager._discard(job, session.handle));
+	uint32_t const handle = session.handle;
 	session.drop();
+	if (!ended(code)) CO_TRY(co_await _manager._discard(job, handle));
 	co_return Ok{};
 }
 
