@@ -109,7 +109,8 @@ private:
 	void _list_request(fuse_req_t, fuse_file_info const *, size_t, off_t, bool plus);
 	void _receive_one(fuse_buf &);
 
-	// The requests as libfuse passes them on.
+public:
+	// For libfuse only, which calls them with the requests of the kernel.
 	void init(fuse_conn_info *);
 	void lookup(fuse_req_t, fuse_ino_t, char const *);
 	void forget(fuse_req_t, fuse_ino_t, uint64_t);
@@ -137,7 +138,6 @@ private:
 	void ioctl(fuse_req_t, fuse_ino_t, unsigned, void *, fuse_file_info *, unsigned, void const *,
 		size_t, size_t);
 
-public:
 	/* The label is that of all callers' credentials. */
 	Session(Executor &executor, Ref<vfs::Node> root, std::string label, Limits limits);
 
