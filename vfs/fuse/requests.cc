@@ -295,11 +295,12 @@ Task<void> Session::_open_handle(Job &job, Operation &operation, Located node, f
 	CO_TRY_ASSIGN(
 		Ref<vfs::File> file, co_await node.node->open(job, _caller(operation.request), access));
 	// A file that has something to read but no size is read as it is, past the page cache, which
-	// would ask for nothing. So are devices.
+	// would ask for nothing. So are devices. Who reads and writes a file may want to map it, which
+	// needs the cache.
 	vfs::Type const type = node.node->type();
 	info.keep_cache = node.node->cache_us() != 0;
 	info.direct_io = type == vfs::Type::CHAR_DEVICE;
-	if (type == vfs::Type::FILE && !info.keep_cache) {
+	if (type == vfs::Type::FILE && !info.keep_cache && !access.write) {
 		Attempt<vfs::Stat> const stat = co_await node.node->stat(job);
 		info.direct_io = stat.ok() && stat.value().size == 0;
 	}
@@ -333,9 +334,13 @@ Task<void> Session::_create(Job &job, Operation &operation, Located directory,
 	Credentials const caller = _caller(operation.request);
 	vfs::New_node const wanted{.mode = mode};
 	Attempt<Ref<vfs::Node>> made = co_await directory.node->create(job, caller, name, wanted);
-	// Somebody was faster than the kernel's lookup.
-	if (!made.ok() && made.error() == Error::EXISTS && !(info.flags & O_EXCL))
-		made = co_await directory.node->lookup(job, name);
+	if (!made.ok() && made.error() == Error::EXISTS && !(info.flags & O_EXCL)) {
+		// Somebody was faster than the kernel's lookup, and the kernel has yet to see what is
+		// there: a link to follow, or a file that the caller may not open. So it looks and opens
+		// again.
+		_fail(operation, ESTALE);
+		co_return Ok{};
+	}
 	if (!made.ok()) co_return made.error();
 	Located node{std::move(made).value(), directory.instance};
 	CO_TRY(co_await _open_handle(job, operation, node, info));

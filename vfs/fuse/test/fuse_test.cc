@@ -175,6 +175,34 @@ TEST(Fuse, files_can_be_mapped)
 	EXPECT_EQ(slurp(path)[5000], 'b');
 }
 
+TEST(Fuse, an_empty_file_that_is_not_cached_can_be_mapped)
+{
+	Served served;
+	File_descriptor const file(served.path("volatile/file"));
+	ASSERT_EQ(ftruncate(file, 4096), 0);
+	void *const memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	ASSERT_NE(memory, MAP_FAILED) << strerror(errno);
+	static_cast<char *>(memory)[100] = 'b';
+	ASSERT_EQ(msync(memory, 4096, MS_SYNC), 0);
+	munmap(memory, 4096);
+	EXPECT_EQ(slurp(served.path("volatile/file"))[100], 'b');
+	EXPECT_EQ(served.stop(), SERVED_WELL);
+}
+
+TEST(Fuse, what_appears_while_it_is_made_is_opened_as_what_it_is)
+{
+	Served served;
+	std::string const path = served.path("volatile/link");
+	EXPECT_EQ(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644), -1);
+	EXPECT_EQ(errno, EEXIST);
+	ASSERT_EQ(served.stop(), SERVED_WELL);
+	ASSERT_TRUE(served.start());
+	File_descriptor const file(path, O_RDWR | O_CREAT);
+	ASSERT_GE(file.fd, 0) << strerror(errno);
+	EXPECT_EQ(write(file, "text", 4), 4);
+	EXPECT_EQ(slurp(served.path("volatile/file")), "text");
+}
+
 TEST(Fuse, a_device_ignores_offsets)
 {
 	Served served;

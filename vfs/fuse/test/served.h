@@ -1,13 +1,14 @@
 #pragma once
 
 // A mounted tree for tests, served by a child process: /ram is a file system in memory, /mailbox a
-// device that makes its readers wait.
+// device that makes its readers wait, /volatile a directory like a host's, which others change.
 
 #include "base/sync_wait.h"
 #include "platform/linux/heap.h"
 #include "platform/linux/signals.h"
 #include "vfs/fuse/front_end.h"
 #include "vfs/fuse/test/mailbox.h"
+#include "vfs/fuse/test/volatile_directory.h"
 #include "vfs/plugin/ram/ram.h"
 #include "vfs/tree.h"
 
@@ -57,11 +58,13 @@ private:
 		linux_host::Heap heap;
 		Host_time calendar;
 		Mailbox mailbox;
+		Volatile_directory changing;
 		Stopper stopper(loop);
 		vfs::Tree tree = vfs::Tree::create(heap, calendar).value();
 		Ref<vfs::Node> ram = vfs::create_ram(heap, calendar, {}, {.mode = 01777}).value();
 		if (!tree.attach("/ram", std::move(ram)).ok()) return NOT_MOUNTED;
 		if (!tree.attach("/mailbox", Ref<vfs::Node>(mailbox)).ok()) return NOT_MOUNTED;
+		if (!tree.attach("/volatile", Ref<vfs::Node>(changing)).ok()) return NOT_MOUNTED;
 		if (!signals.start().ok()) return NOT_MOUNTED;
 		{
 			Front_end front_end(
