@@ -119,7 +119,10 @@ Config_fault Config::fault(std::string_view key, std::string_view problem, std::
 	return fault;
 }
 
-Config_fault Config::fault(std::string_view key, Error error) { return fault(key, name_of(error)); }
+Config_fault Config::fault(std::string_view key, Error error)
+{
+	return fault_of(key, key.empty() ? "can't be made: " : "can't be used: ", name_of(error));
+}
 
 Attempt<std::string_view, Config_fault> Config::text(
 	std::string_view key, std::string_view otherwise) const

@@ -11,7 +11,7 @@ namespace {
 
 Config_fault fault_of(std::string const &problem, std::string_view remedy)
 {
-	return Config::fault("path", problem, remedy);
+	return Config::fault("path", "can't be used: " + problem, remedy);
 }
 
 constexpr std::string_view REBUILD = "build the plugin against this version of bulkhead";

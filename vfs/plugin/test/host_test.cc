@@ -317,8 +317,8 @@ TEST_F(Host, faults_of_the_manifest_are_told)
 						 : std::string(made.error().key) + ": " + std::string(made.error().problem);
 	};
 	EXPECT_EQ(fault({}), "path: is missing");
-	EXPECT_EQ(fault({{"path", "/does/not/exist"}}), "path: not found");
-	EXPECT_EQ(fault({{"path", "/dev/null"}}), "path: not a directory");
+	EXPECT_EQ(fault({{"path", "/does/not/exist"}}), "path: can't be used: not found");
+	EXPECT_EQ(fault({{"path", "/dev/null"}}), "path: can't be used: not a directory");
 	EXPECT_EQ(
 		fault({{"path", inside.string()}, {"open_files", 1}}), "open_files: is 1; the least is 16");
 	EXPECT_EQ(fault({{"path", inside.string()}}), "ok");

@@ -123,8 +123,8 @@ TEST_F(Simple_plugin, lack_of_memory_is_a_fault)
 {
 	heap.limit = heap.used;
 	for (auto const *name : {"dir", "log", "null", "ram", "zero"})
-		EXPECT_EQ(fault(name, {}), ": out of memory") << name;
-	EXPECT_EQ(fault("inline", {{"text", "x"}}), ": out of memory");
+		EXPECT_EQ(fault(name, {}), ": can't be made: out of memory") << name;
+	EXPECT_EQ(fault("inline", {{"text", "x"}}), ": can't be made: out of memory");
 }
 
 TEST(Config, sizes_have_units)
