@@ -225,6 +225,7 @@ Attempt<void> Tree::attach(std::string_view path, Ref<Node> node)
 	if (path.empty() || path.find('\0') != path.npos) return Error::INVALID;
 	if (rest.empty()) {
 		if (!root || !root->empty()) return Error::EXISTS;
+		if (node->type() != Type::DIRECTORY) return Error::NOT_A_DIRECTORY;
 		_root = std::move(node);
 		return Ok{};
 	}

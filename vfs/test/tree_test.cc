@@ -309,6 +309,8 @@ TEST_F(Paths, are_attached_and_detached)
 	EXPECT_EQ(outcome(tree.detach("/x/y/z")), "ok");
 	EXPECT_EQ(found("/x/y/z"), "not found");
 	World empty;
+	Ref<Node> const file = must(create("/ram/file"));
+	EXPECT_EQ(outcome(empty.tree.attach("/", file)), "not a directory");
 	must(empty.tree.attach("/", must(create_ram(empty.heap, empty.calendar, {}))));
 	EXPECT_EQ(outcome(empty.create("/a")), "ok");
 	EXPECT_EQ(outcome(empty.tree.attach("/b", ram())), "not a directory");
