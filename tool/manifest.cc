@@ -49,6 +49,7 @@ using Type = vfs::Config_value::Type;
 
 constexpr size_t SECTIONS_MAX = 4096;
 constexpr size_t LINE_SHOWN_MAX = 160;
+constexpr size_t MESSAGE_MAX = 1024;
 
 constexpr vfs::Key SECTION_NAMES[] = {
 	{"serve", vfs::Kind::TEXT, "how the tree is shown"},
@@ -92,10 +93,10 @@ std::string key_text(std::string_view name)
 }
 
 /* What is shown of a text of unknown origin: no control characters, not too long. */
-std::string printable(std::string_view text)
+std::string printable(std::string_view text, size_t size_max = LINE_SHOWN_MAX)
 {
 	std::string result;
-	for (char const c : text.substr(0, LINE_SHOWN_MAX)) {
+	for (char const c : text.substr(0, size_max)) {
 		unsigned char const byte = static_cast<unsigned char>(c);
 		result += byte < ' ' || byte == 0x7f ? (c == '\t' ? '\t' : '?') : c;
 	}
@@ -209,14 +210,15 @@ private:
 					fmt::format("the first one is in line {}", position->second->at.line));
 		}
 		for (auto const &[path, file] : seen) {
-			for (size_t slash = path.rfind('/'); slash != 0 && slash != std::string_view::npos;
-				slash = path.rfind('/', slash - 1)) {
-				auto const above = seen.find(path.substr(0, slash));
+			if (path == "/") continue;
+			for (size_t slash = path.rfind('/');; slash = path.rfind('/', slash - 1)) {
+				auto const above = seen.find(slash ? path.substr(0, slash) : "/");
 				if (above != seen.end() && above->second->text_of("plugin") != "dir")
 					_fault(file->at,
 						fmt::format("{} lies below {}, which has entries of its own",
 							printable(file->heading), printable(above->second->heading)),
 						"choose another path for one of them");
+				if (slash == 0) break;
 			}
 		}
 	}
@@ -238,6 +240,8 @@ public:
 				_read_group(name, at, node, _manifest.buses);
 			else if (name == "device")
 				_read_group(name, at, node, _manifest.devices);
+			else if (name == "plugin")
+				_read_group(name, at, node, _manifest.plugins);
 			else if (name == "file")
 				_read_group(name, at, node, _manifest.files);
 			else
@@ -341,8 +345,9 @@ std::string Manifest::describe(Fault const &fault) const
 {
 	std::string result = path;
 	if (fault.at.line) result += fmt::format(":{}:{}", fault.at.line, fault.at.column);
-	result += ": " + fault.problem;
-	if (!fault.remedy.empty()) result += "; " + fault.remedy;
+	// Whoever found the fault may have put names and values of the manifest into it.
+	result += ": " + printable(fault.problem, MESSAGE_MAX);
+	if (!fault.remedy.empty()) result += "; " + printable(fault.remedy, MESSAGE_MAX);
 	result += '\n';
 	if (!fault.at.line) return result;
 	std::string_view rest = text;

@@ -310,6 +310,21 @@ TEST_F(Cli, a_directory_of_the_host_is_shown)
 	EXPECT_EQ(server.stop().code, OK);
 }
 
+TEST_F(Cli, a_plugin_from_a_shared_object_is_served)
+{
+	std::string const plugin = "[plugin.counter]\npath = \"" COUNTER_PLUGIN "\"\n";
+	_write_manifest(plugin + "[file.\"/n\"]\nplugin = \"counter\"\nstart = 41\n");
+	Process server(_serve_words());
+	ASSERT_TRUE(server.await("serving")) << server.wait().out;
+	std::string text;
+	std::getline(std::ifstream(_mount + "/n"), text);
+	EXPECT_EQ(text, "42");
+	EXPECT_EQ(server.stop().code, OK);
+	Outcome const none = _serve("[plugin.counter]\npath = \"/etc/passwd\"\n");
+	EXPECT_EQ(none.code, MANIFEST);
+	EXPECT_THAT(none.out, HasSubstr(":2:1: 'path' in [plugin.counter] can't be used: /etc/passwd"));
+}
+
 TEST_F(Cli, a_device_that_is_open_is_busy)
 {
 	_write_manifest(tpm());

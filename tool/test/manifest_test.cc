@@ -27,7 +27,9 @@ TEST(Manifest, sections_and_settings_know_their_places)
 		"  chip_select = 3\n"
 		"[file.\"/dev/tpm0\"]\n"
 		"list = [\"a\", \"b\"]\n"
-		"yes = true\n");
+		"yes = true\n"
+		"[plugin.counter]\n"
+		"path = \"counter.so\"\n");
 	ASSERT_TRUE(manifest.faults.empty()) << manifest.describe_faults();
 	ASSERT_EQ(manifest.devices.size(), 1u);
 	Section const &device = manifest.devices[0];
@@ -41,6 +43,9 @@ TEST(Manifest, sections_and_settings_know_their_places)
 	EXPECT_EQ(file.list_size("list").value(), 2u);
 	EXPECT_EQ(file.list_item("list", 1).value(), "b");
 	EXPECT_TRUE(file.boolean("yes", false).value());
+	ASSERT_EQ(manifest.plugins.size(), 1u);
+	EXPECT_EQ(manifest.plugins[0].name, "counter");
+	EXPECT_EQ(manifest.plugins[0].text_of("path"), "counter.so");
 }
 
 TEST(Manifest, a_fault_is_shown_with_its_line_and_a_mark)
@@ -84,6 +89,8 @@ TEST(Manifest, paths_that_meet_are_faults)
 		HasSubstr("m.toml:2:7: [file.\"//a/\"] is there twice"));
 	EXPECT_THAT(faults_of("[file.\"/a\"]\nplugin = \"ram\"\n[file.\"/a/b/c\"]\n"),
 		HasSubstr("m.toml:3:7: [file.\"/a/b/c\"] lies below [file.\"/a\"]"));
+	EXPECT_THAT(faults_of("[file.\"/\"]\nplugin = \"ram\"\n[file.\"/a\"]\n"),
+		HasSubstr("m.toml:3:7: [file.\"/a\"] lies below [file.\"/\"]"));
 	EXPECT_EQ(faults_of("[file.\"/a\"]\nplugin = \"dir\"\n[file.\"/a/b\"]\n"), "");
 	EXPECT_EQ(faults_of("[file.\"/a\"]\n[file.\"/ab\"]\n"), "");
 }
@@ -141,6 +148,21 @@ TEST(Manifest, control_characters_are_not_printed)
 {
 	std::string const faults = faults_of("[file.\"\\u001b[31m\"]\n");
 	EXPECT_EQ(faults.find('\x1b'), std::string::npos) << faults;
+}
+
+TEST(Manifest, control_characters_of_names_and_values_are_not_printed)
+{
+	Manifest manifest =
+		parse_manifest("m.toml", "[bus.\"a\\u0007\"]\ncontroller = \"\\u001b[31m\"\n");
+	ASSERT_EQ(manifest.buses.size(), 1u);
+	Section const &bus = manifest.buses[0];
+	manifest.faults.push_back(bus.fault("controller", "no " + bus.heading, "not " + bus.name));
+	manifest.faults.push_back(
+		bus.fault("controller", "no " + std::string(bus.text_of("controller")), ""));
+	std::string const faults = manifest.describe_faults();
+	EXPECT_EQ(faults.find_first_of("\x1b\a"), std::string::npos) << faults;
+	EXPECT_THAT(faults, HasSubstr("no [bus.\"a?\"]; not a?"));
+	EXPECT_THAT(faults, HasSubstr("no ?[31m"));
 }
 
 TEST(Manifest, a_file_that_cannot_be_read_is_a_fault)
