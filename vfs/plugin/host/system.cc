@@ -101,6 +101,16 @@ timespec time_of(std::optional<int64_t> const &time_ns)
 	return {.tv_sec = (*time_ns - rest) / SECOND, .tv_nsec = rest};
 }
 
+/* A directory with the set-group-ID bit passes its group on, and the bit to directories. */
+Attempt<Creation> inheriting(int directory, Creation how)
+{
+	struct statx const above = TRY(look_at(directory));
+	if (!(above.stx_mode & S_ISGID)) return how;
+	how.gid = above.stx_gid;
+	if (how.type == Type::DIRECTORY) how.mode |= S_ISGID;
+	return how;
+}
+
 Attempt<Unique_fd> make_file(int directory, char const *name, Creation const &how)
 {
 	int const flags = O_CREAT | O_EXCL | O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
@@ -191,8 +201,9 @@ Attempt<size_t> read_link(int fd, Mutable_bytes to)
 	return static_cast<size_t>(n);
 }
 
-Attempt<Found> create(int proc, int directory, char const *name, Creation const &how)
+Attempt<Found> create(int proc, int directory, char const *name, Creation const &wanted)
 {
+	Creation const how = TRY(inheriting(directory, wanted));
 	if (how.type == Type::FILE) {
 		Unique_fd const file = TRY(make_file(directory, name, how));
 		return inspect(TRY(open_again(proc, file.number(), O_PATH)));

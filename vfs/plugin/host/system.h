@@ -33,7 +33,10 @@ struct Creation
 	char const *target = nullptr;
 };
 
-/* Makes a node. As user 0 it gets the owner given, otherwise that of the process. */
+/*
+ * Makes a node. As user 0 it gets the owner given, otherwise that of the process; the group is that
+ * of a directory with the set-group-ID bit.
+ */
 Attempt<Found> create(int proc, int directory, char const *name, Creation const &);
 Attempt<void> link(int proc, int fd, int directory, char const *name);
 Attempt<Removed> remove(int directory, char const *name, bool is_directory);

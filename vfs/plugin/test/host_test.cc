@@ -134,6 +134,23 @@ TEST_F(Host, changes_attributes)
 		"out of range");
 }
 
+TEST_F(Host, a_directory_passes_its_group_on)
+{
+	if (geteuid() != 0) GTEST_SKIP() << "only user 0 gives files to others";
+	fs::create_directory(inside / "d");
+	ASSERT_EQ(chown((inside / "d").c_str(), 1000, 2000), 0);
+	ASSERT_EQ(chmod((inside / "d").c_str(), 02777), 0);
+	world.who.uid = world.who.gid = 1001;
+	must(world.create("/d/file"));
+	must(world.create_directory("/d/below"));
+	for (auto const *path : {"/d/file", "/d/below"}) {
+		Stat const made = world.stat(path).value();
+		EXPECT_EQ(made.uid, 1001U) << path;
+		EXPECT_EQ(made.gid, 2000U) << path;
+		EXPECT_EQ(made.mode & S_ISGID, made.type == Type::DIRECTORY ? S_ISGID : 0) << path;
+	}
+}
+
 TEST_F(Host, read_only_means_that)
 {
 	put(inside / "a", "hello");
