@@ -324,6 +324,10 @@ void Hardware::_check_bus(Section const &section)
 		faults.push_back(
 			section.fault("controller", fmt::format("'device' is missing in {}", section.heading),
 				"add device = \"/dev/spidev0.0\""));
+	if (controller == "sim" && section.find("swtpm_control") && !section.find("swtpm"))
+		faults.push_back(
+			section.fault("swtpm_control", fmt::format("'swtpm' is missing in {}", section.heading),
+				"name both sockets, or none to have a private swtpm"));
 	for (std::string_view const key : {"swtpm", "swtpm_control"})
 		if (controller == "spidev" && section.find(key))
 			faults.push_back(section.fault(

@@ -2,6 +2,7 @@
 
 #include "tool/completion.h"
 #include "tool/doctor.h"
+#include "tool/manifest.h"
 #include "tool/outcome.h"
 #include "tool/serve.h"
 #include "tool/show.h"
@@ -16,11 +17,11 @@ namespace {
 
 constexpr char const *EXAMPLES = R"(Examples:
   bulkhead doctor                              what this machine offers
-  bulkhead serve tpm.toml --mount /run/dev     serve in the foreground, until Ctrl-C
+  bulkhead serve tpm.toml --mount /run/tree    serve in the foreground, until Ctrl-C
   bulkhead serve --check tpm.toml              look for faults only
   bulkhead tree tpm.toml                       what would be served
-  bulkhead stat /run/dev/tpm0                  what a file is; for a device its counters
-  tpm2_getrandom -T device:/run/dev/dev/tpm0 8 --hex
+  bulkhead stat /run/tree/dev/tpm0             what a file is; for a device its counters
+  tpm2_getrandom -T device:/run/tree/dev/tpm0 8 --hex
 
 Exit codes: 0 done, 1 failed, 2 command line, 3 manifest, 4 mount point, 5 FUSE, 6 bus or device.
 See bulkhead(1) and bulkhead.toml(5).)";
@@ -82,6 +83,19 @@ private:
 			->check(CLI::IsMember({"bash", "zsh"}));
 	}
 
+	/* What the library says of a command that there isn't is that one is required. */
+	bool _explain_unknown_command() const
+	{
+		std::vector<std::string> const unknown = _app.remaining();
+		if (unknown.empty() || !_app.get_subcommands().empty()) return false;
+		std::vector<vfs::Key> known;
+		for (CLI::App const *const command : _app.get_subcommands(nullptr))
+			known.push_back({command->get_name(), vfs::Kind::TEXT, ""});
+		fprintf(stderr, "bulkhead: there is no command '%s'; %s\n", unknown[0].c_str(),
+			suggestion(unknown[0], known).c_str());
+		return true;
+	}
+
 	int _run_stat()
 	{
 		_stat.path = _stat_arguments.back();
@@ -105,6 +119,8 @@ public:
 		try {
 			_app.parse(count, arguments);
 		} catch (CLI::ParseError const &error) {
+			if (error.get_exit_code() != 0 && _explain_unknown_command())
+				return static_cast<int>(Exit::USAGE);
 			return static_cast<int>(_app.exit(error) == 0 ? Exit::OK : Exit::USAGE);
 		}
 		if (*_serve_command) return serve(_serve);

@@ -48,7 +48,6 @@ namespace {
 using Type = vfs::Config_value::Type;
 
 constexpr size_t SECTIONS_MAX = 4096;
-constexpr size_t LINE_SHOWN_MAX = 160;
 constexpr size_t MESSAGE_MAX = 1024;
 
 constexpr vfs::Key SECTION_NAMES[] = {
@@ -90,17 +89,6 @@ std::string key_text(std::string_view name)
 			c == '-' || c == '_';
 	});
 	return bare ? std::string(name) : fmt::format("\"{}\"", name);
-}
-
-/* What is shown of a text of unknown origin: no control characters, not too long. */
-std::string printable(std::string_view text, size_t size_max = LINE_SHOWN_MAX)
-{
-	std::string result;
-	for (char const c : text.substr(0, size_max)) {
-		unsigned char const byte = static_cast<unsigned char>(c);
-		result += byte < ' ' || byte == 0x7f ? (c == '\t' ? '\t' : '?') : c;
-	}
-	return result;
 }
 
 Value value_of(toml::node const &node, unsigned depth = 0)
@@ -255,6 +243,16 @@ public:
 };
 
 } // namespace
+
+std::string printable(std::string_view text, size_t size_max)
+{
+	std::string result;
+	for (char const c : text.substr(0, size_max)) {
+		unsigned char const byte = static_cast<unsigned char>(c);
+		result += byte < ' ' || byte == 0x7f ? (c == '\t' ? '\t' : '?') : c;
+	}
+	return result;
+}
 
 vfs::Config_value Value::view() const
 {

@@ -124,4 +124,7 @@ Manifest read_manifest(std::string const &path);
  */
 std::string suggestion(std::string_view wrong, std::span<vfs::Key const> known);
 
+/* What is shown of a text of unknown origin: no control characters, and so many bytes at most. */
+std::string printable(std::string_view text, size_t size_max = 160);
+
 } // namespace bulkhead::tool

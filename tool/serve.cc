@@ -101,7 +101,7 @@ public:
 
 	int run()
 	{
-		if (_manifest.faults.empty()) _system.describe();
+		_system.describe();
 		if (!_manifest.faults.empty()) return report_faults(_manifest);
 		if (_options.check) {
 			fmt::print("{}: {} files, {} devices, no fault\n", _manifest.path,

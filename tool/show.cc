@@ -67,8 +67,9 @@ void print(std::vector<Line> const &lines, bool json)
 	for (Line const &line : lines) width = std::max(width, line.path.size());
 	for (Line const &line : lines) {
 		if (!json) {
-			fmt::print("{:04o}  {:<9}  {:<{}}  {}{}{}\n", line.mode, line.type, line.path, width,
-				line.plugin, line.details.empty() ? "" : " ", line.details);
+			fmt::print("{:04o}  {:<9}  {:<{}}  {}{}{}\n", line.mode, line.type,
+				printable(line.path, vfs::PATH_MAX_BYTES), width, line.plugin,
+				line.details.empty() ? "" : " ", printable(line.details));
 			continue;
 		}
 		Json entry{{"path", line.path}, {"type", line.type},
@@ -94,7 +95,7 @@ public:
 	explicit Description(std::string const &path)
 		: manifest(read_manifest(path)), system(_loop, manifest, Log(_sink, Level::WARNING))
 	{
-		if (manifest.faults.empty()) system.describe();
+		system.describe();
 	}
 
 	template <typename FN>

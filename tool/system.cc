@@ -74,6 +74,10 @@ void System::_check_file(Section const &section)
 			"", fmt::format("'plugin' is missing in {}", section.heading), "add plugin = \"ram\""));
 		return;
 	}
+	if (auto const text = section.text("plugin"); !text.ok()) {
+		_manifest.faults.push_back(section.located(text.error()));
+		return;
+	}
 	std::vector<vfs::Key> names;
 	std::string list;
 	for (vfs::Plugin const *const known : _plugins.all()) {
@@ -81,7 +85,10 @@ void System::_check_file(Section const &section)
 		list += fmt::format("{}{}", list.empty() ? "" : ", ", known->name());
 	}
 	std::string remedy = suggestion(name, names);
-	if (!remedy.starts_with("there are")) remedy += fmt::format(" (there are: {})", list);
+	if (remedy.empty())
+		remedy = "there are: " + list;
+	else if (!remedy.starts_with("there are"))
+		remedy += fmt::format(" (there are: {})", list);
 	_manifest.faults.push_back(section.fault("plugin",
 		fmt::format("unknown plugin '{}' in {}", name, section.heading), std::move(remedy)));
 }

@@ -193,6 +193,10 @@ TEST_F(Cli, help_and_version_are_successes_and_a_wrong_command_line_is_not)
 	EXPECT_EQ(_run({"serve"}).code, USAGE);
 	EXPECT_EQ(_run({"serve", "m.toml", "--nonsense"}).code, USAGE);
 	EXPECT_EQ(_run({"completion", "fish"}).code, USAGE);
+	Outcome const unknown = _run({"sevre", _manifest});
+	EXPECT_EQ(unknown.code, USAGE);
+	EXPECT_THAT(unknown.out, HasSubstr("there is no command 'sevre'; did you mean 'serve'?"));
+	EXPECT_THAT(_run({"--jsno"}).out, HasSubstr("there is no command '--jsno'"));
 	_write_manifest(RAM);
 	Outcome const nowhere = _run({"serve", _manifest});
 	EXPECT_EQ(nowhere.code, USAGE);
@@ -213,9 +217,26 @@ TEST_F(Cli, a_malformed_manifest_is_told_with_all_its_faults)
 	EXPECT_THAT(
 		outcome.out, HasSubstr(":6:1: unknown plugin 'rma' in [file.\"/x\"]; did you mean 'ram'?"));
 	EXPECT_THAT(outcome.out, HasSubstr("4 faults"));
+	Outcome const unknown = _serve("[buss.spi0]\n[bus.spi1]\ncontroller = \"sim\"\n"
+								   "swtpm_control = \"x\"\n[file.\"/x\"]\nplugin = \"rma\"\n"
+								   "[file.\"/y\"]\nplugin = 3\n");
+	EXPECT_THAT(unknown.out, HasSubstr(":8:1: 'plugin' in [file.\"/y\"] is a number"));
+	EXPECT_THAT(unknown.out, HasSubstr(":1:2: unknown section 'buss'"));
+	EXPECT_THAT(unknown.out, HasSubstr(":4:1: 'swtpm' is missing in [bus.spi1]"));
+	EXPECT_THAT(unknown.out, HasSubstr("unknown plugin 'rma'"));
 	EXPECT_EQ(_run({"serve", _directory / "none.toml"}).code, MANIFEST);
 	EXPECT_EQ(_run({"tree", _manifest}).code, MANIFEST);
 	EXPECT_EQ(_run({"serve", "--check", _manifest}).code, MANIFEST);
+}
+
+TEST_F(Cli, control_characters_of_names_are_not_printed)
+{
+	fs::create_directory(_directory / "shown");
+	std::ofstream(_directory / "shown/\x1b[31m") << "x";
+	Outcome const tree = _run({"tree", _directory / "shown"});
+	EXPECT_EQ(tree.code, OK);
+	EXPECT_THAT(tree.out, HasSubstr("/?[31m"));
+	EXPECT_EQ(tree.out.find('\x1b'), std::string::npos);
 }
 
 TEST_F(Cli, a_manifest_is_checked_without_serving_it)
