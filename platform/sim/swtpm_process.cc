@@ -120,7 +120,9 @@ Result Swtpm_process::_await_socket(std::string const &path, Options const &opti
 		if (accepts(path)) return Ok{};
 		if (waitpid(_pid, nullptr, WNOHANG) == _pid) {
 			_pid = -1;
-			return _fail(Swtpm_error::NOT_STARTED, "it did not start: " + _log());
+			std::string const words = _log();
+			return _fail(Swtpm_error::NOT_STARTED,
+				words.empty() ? "it ended at once" : "it did not start: " + words);
 		}
 		poll(nullptr, 0, STEP_MS);
 	}
