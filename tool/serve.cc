@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -101,6 +102,10 @@ public:
 
 	int run()
 	{
+		// Processes that are started here must not keep it open.
+		if (_options.ready_fd >= 0 && fcntl(_options.ready_fd, F_SETFD, FD_CLOEXEC) != 0)
+			return report({Exit::USAGE,
+				fmt::format("--ready-fd: {} is no open file descriptor", _options.ready_fd)});
 		_system.describe();
 		if (!_manifest.faults.empty()) return report_faults(_manifest);
 		if (_options.check) {

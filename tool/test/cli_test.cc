@@ -331,6 +331,33 @@ TEST_F(Cli, a_directory_of_the_host_is_shown)
 	EXPECT_EQ(server.stop().code, OK);
 }
 
+TEST_F(Cli, who_waits_for_it_to_be_ready_is_told_and_let_go)
+{
+	int ends[2];
+	ASSERT_EQ(pipe(ends), 0);
+	_write_manifest(tpm());
+	std::vector<std::string> words = _serve_words();
+	words.insert(words.end(), {"--ready-fd", std::to_string(ends[1])});
+	Process server(words);
+	close(ends[1]);
+	std::string told;
+	char buffer[64];
+	pollfd wanted{.fd = ends[0], .events = POLLIN, .revents = 0};
+	// To the end of the file: nobody keeps the other end.
+	while (poll(&wanted, 1, 60'000) > 0) {
+		ssize_t const size = read(ends[0], buffer, sizeof buffer);
+		if (size <= 0) break;
+		told.append(buffer, static_cast<size_t>(size));
+	}
+	EXPECT_TRUE(wanted.revents & POLLHUP);
+	EXPECT_EQ(told, "ready\n");
+	close(ends[0]);
+	EXPECT_EQ(server.stop().code, OK);
+	Outcome const none = _run({"serve", _manifest, "-m", _mount, "--ready-fd", "999"});
+	EXPECT_EQ(none.code, USAGE);
+	EXPECT_THAT(none.out, HasSubstr("--ready-fd: 999 is no open file descriptor"));
+}
+
 TEST_F(Cli, a_plugin_from_a_shared_object_is_served)
 {
 	std::string const plugin = "[plugin.counter]\npath = \"" COUNTER_PLUGIN "\"\n";
