@@ -105,6 +105,7 @@ unsigned events_of(Readiness readiness)
 
 int errno_of_request(Error error)
 {
+	if (error == Error::RANGE) return EFBIG;
 	return error == Error::TOO_LONG ? ENAMETOOLONG : errno_of(error);
 }
 
@@ -115,6 +116,7 @@ int errno_of_control(Error error)
 
 int errno_of_transfer(Error error)
 {
+	if (error == Error::RANGE) return EFBIG;
 	return error == Error::NOT_SUPPORTED ? EINVAL : errno_of(error);
 }
 

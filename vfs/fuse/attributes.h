@@ -22,7 +22,10 @@ vfs::Access access_of(int open_flags);
 /* The events of poll(2) that hold. */
 unsigned events_of(Readiness readiness);
 
-/* The errno of a request, and where a call has a habit of its own. */
+/*
+ * The errno of a request, and where a call has a habit of its own. What is out of RANGE is a file's
+ * size or an offset, EFBIG, but for a control.
+ */
 int errno_of_request(Error error); // what is TOO_LONG is a name: ENAMETOOLONG
 int errno_of_control(Error error); // NOT_SUPPORTED is ENOTTY
 int errno_of_transfer(Error error); // NOT_SUPPORTED is EINVAL: not a thing to read or write

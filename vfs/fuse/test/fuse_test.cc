@@ -203,6 +203,16 @@ TEST(Fuse, what_appears_while_it_is_made_is_opened_as_what_it_is)
 	EXPECT_EQ(slurp(served.path("volatile/file")), "text");
 }
 
+TEST(Fuse, what_the_host_finds_too_large_is_too_large)
+{
+	Served served;
+	File_descriptor const file(served.path("volatile/file"));
+	EXPECT_EQ(ftruncate(file, Volatile_file::SIZE_MAX_BYTES + 1), -1);
+	EXPECT_EQ(errno, EFBIG);
+	EXPECT_EQ(pwrite(file, "x", 1, Volatile_file::SIZE_MAX_BYTES), -1);
+	EXPECT_EQ(errno, EFBIG);
+}
+
 TEST(Fuse, a_device_ignores_offsets)
 {
 	Served served;

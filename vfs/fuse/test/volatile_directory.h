@@ -31,6 +31,7 @@ private:
 		}
 		Task<size_t> write(Job &, Bytes from, Io io) override
 		{
+			if (io.offset >= SIZE_MAX_BYTES) return Error::RANGE;
 			if (io.offset + from.size() > _file._content.size())
 				_file._content.resize(io.offset + from.size());
 			_file._content.replace(io.offset, from.size(), text_of(from));
@@ -43,6 +44,8 @@ private:
 	void unreferenced() override {}
 
 public:
+	static constexpr uint64_t SIZE_MAX_BYTES = 1 << 20;
+
 	vfs::Type type() const override { return vfs::Type::FILE; }
 	Task<vfs::Stat> stat(Job &) override
 	{
@@ -50,6 +53,7 @@ public:
 	}
 	Task<void> change(Job &, vfs::Changes const &changes) override
 	{
+		if (changes.size && *changes.size > SIZE_MAX_BYTES) return Error::RANGE;
 		if (changes.size) _content.resize(*changes.size);
 		return Ok{};
 	}

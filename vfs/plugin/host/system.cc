@@ -23,6 +23,7 @@ Error error_of_errno(int number)
 	case EMLINK: return Error::NO_SPACE;
 	case ENFILE: return Error::TOO_MANY_OPEN;
 	case ESTALE: return Error::NOT_FOUND;
+	case ETXTBSY: return Error::BUSY;
 	default: break;
 	}
 	// The table of all errors, read backwards.
