@@ -43,7 +43,8 @@ public:
 	/*
 	 * Makes a node appear at a path and makes missing directories on the way. "/" replaces the
 	 * root if that is still empty. Errors: EXISTS, NOT_A_DIRECTORY (something on the way is no
-	 * static directory, or the node for the root is none at all), INVALID (path), OUT_OF_MEMORY. Does not block.
+	 * static directory, or the node for the root is none at all), INVALID (path), OUT_OF_MEMORY.
+	 * Does not block.
 	 */
 	Attempt<void> attach(std::string_view path, Ref<Node> node);
 
