@@ -52,7 +52,7 @@ static bool over(uint32_t status, uint32_t more)
 	return more && (status & sts::STS_VALID) && !(status & more);
 }
 
-bool Tis::Ask::met(uint32_t read) const
+inline bool Tis::Ask::met(uint32_t read) const
 {
 	if (read == absent(at)) return false;
 	if (all) return (read & all) == all;
@@ -74,12 +74,12 @@ Tis::Tis(Register_access &access, Tis_config const &config) : _access(access), _
 	BULKHEAD_ASSERT(config.locality < LOCALITIES);
 }
 
-uint16_t Tis::_address(Register at) const
+inline uint16_t Tis::_address(Register at) const
 {
 	return uint16_t(_config.locality * LOCALITY_BYTES + uint16_t(at));
 }
 
-Task<uint32_t, Error> Tis::_read(Job &job, Register at)
+inline Task<uint32_t, Error> Tis::_read(Job &job, Register at)
 {
 	size_t const size = size_of(at);
 	Task<void, Error> access = _access.read(job, _address(at), std::span(_word).first(size));
@@ -95,7 +95,7 @@ Task<uint32_t, Error> Tis::_value_of(Job &, Task<void, Error> access, size_t siz
 	co_return size == 1 ? uint32_t(_word[0]) : load_le<uint32_t>(_word);
 }
 
-Task<void, Error> Tis::_write(Job &job, Register at, uint32_t value, size_t size)
+inline Task<void, Error> Tis::_write(Job &job, Register at, uint32_t value, size_t size)
 {
 	store_le<uint32_t>(_word, value);
 	return _access.write(job, _address(at), std::span(_word).first(size));
