@@ -59,15 +59,17 @@ std::vector<std::string> mount_options(Front_end::Options const &options)
 
 std::optional<Problem> refused(std::string const &message, Front_end::Options const &options)
 {
+	// What fusermount3 has to say it has written to the standard error itself.
+	std::string const why = message.empty() ? "" : ": " + message;
 	if (options.allow_other && geteuid() != 0)
 		return Problem{Problem::Kind::NO_PERMISSION,
-			"mounting at " + options.mount_point + " for other users was refused: " + message,
+			"mounting at " + options.mount_point + " for other users was refused" + why,
 			"put the line user_allow_other into /etc/fuse.conf, or do without allow_other"};
 	if (message.find("fusermount3") != std::string::npos && access("/bin/fusermount3", X_OK) != 0)
 		return Problem{Problem::Kind::NO_FUSE, "fusermount3 is missing: " + message,
 			"sudo apt-get install fuse3"};
 	return Problem{Problem::Kind::NO_PERMISSION,
-		"mounting at " + options.mount_point + " was refused: " + message, "bulkhead doctor"};
+		"mounting at " + options.mount_point + " was refused" + why, "bulkhead doctor"};
 }
 
 } // namespace
@@ -92,7 +94,8 @@ std::optional<Problem> Front_end::mount(Unmounted *unmounted)
 	Messages const messages;
 	if (!_session->make(mount_options(_options)))
 		return Problem{Problem::Kind::FAILED, "libfuse refuses: " + messages.text(), ""};
-	if (fuse_session_mount(_session->libfuse(), _options.mount_point.c_str()) != 0)
+	std::string const place = real_mount_point(_options.mount_point);
+	if (fuse_session_mount(_session->libfuse(), place.c_str()) != 0)
 		return refused(messages.text(), _options);
 	_mounted = true;
 	_unmounted = unmounted;

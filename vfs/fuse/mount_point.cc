@@ -23,25 +23,6 @@ namespace {
 
 using Kind = Problem::Kind;
 
-/* Resolves all but the last component, which may be a mount that can't be looked at. */
-std::string absolute(std::string path)
-{
-	while (path.size() > 1 && path.back() == '/') path.pop_back();
-	size_t const slash = path.rfind('/');
-	std::string const name = slash == std::string::npos ? path : path.substr(slash + 1);
-	std::string const parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-	char resolved[PATH_MAX];
-	if (name.empty() || name == "." || name == "..")
-		return realpath(path.c_str(), resolved) ? resolved : path;
-	struct stat link{};
-	if (lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode) &&
-		realpath(path.c_str(), resolved))
-		return resolved;
-	if (!realpath(parent.c_str(), resolved)) return path;
-	std::string const above = resolved;
-	return above == "/" ? above + name : above + "/" + name;
-}
-
 /* The kernel writes blanks and backslashes in a path as three octal digits. */
 std::string unescaped(std::string const &text)
 {
@@ -110,9 +91,27 @@ bool dead(int error_number) { return error_number == ENOTCONN || error_number ==
 
 } // namespace
 
+std::string real_mount_point(std::string path)
+{
+	while (path.size() > 1 && path.back() == '/') path.pop_back();
+	size_t const slash = path.rfind('/');
+	std::string const name = slash == std::string::npos ? path : path.substr(slash + 1);
+	std::string const parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+	char resolved[PATH_MAX];
+	if (name.empty() || name == "." || name == "..")
+		return realpath(path.c_str(), resolved) ? resolved : path;
+	struct stat link{};
+	if (lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode) &&
+		realpath(path.c_str(), resolved))
+		return resolved;
+	if (!realpath(parent.c_str(), resolved)) return path;
+	std::string const above = resolved;
+	return above == "/" ? above + name : above + "/" + name;
+}
+
 std::string mounted_type(std::string const &path)
 {
-	std::string const wanted = absolute(path);
+	std::string const wanted = real_mount_point(path);
 	std::ifstream mounts("/proc/self/mountinfo");
 	std::string found;
 	for (std::string line; std::getline(mounts, line);) {
@@ -162,7 +161,7 @@ std::optional<Problem> check_fuse(std::string const &device)
 
 std::optional<Problem> prepare_mount_point(std::string const &path)
 {
-	std::string const place = absolute(path);
+	std::string const place = real_mount_point(path);
 	std::string const ours = std::string("fuse.") + FUSE_SUBTYPE;
 	struct stat found{};
 	// Several servers may have died one over the other.

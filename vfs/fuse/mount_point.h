@@ -36,6 +36,12 @@ std::optional<Problem> check_fuse(std::string const &device = "/dev/fuse");
  */
 std::optional<Problem> prepare_mount_point(std::string const &path);
 
+/*
+ * The path without symbolic links, as mounting wants it; the last component may be a mount that
+ * can't be looked at. The path itself if it leads nowhere.
+ */
+std::string real_mount_point(std::string path);
+
 /* The type of what is mounted exactly here ("ext4", "fuse.bulkhead"), empty if nothing is. */
 std::string mounted_type(std::string const &path);
 

@@ -438,6 +438,27 @@ TEST(Fuse, starts_again_after_it_was_killed_under_load)
 	EXPECT_EQ(served.stop(), SERVED_WELL);
 }
 
+TEST(Mount_point, a_symbolic_link_is_where_it_leads)
+{
+	char name[] = "/tmp/bulkhead_link.XXXXXX";
+	std::string const above = mkdtemp(name);
+	std::string const directory = above + "/d", link = above + "/l";
+	ASSERT_EQ(mkdir(directory.c_str(), 0755), 0);
+	ASSERT_EQ(symlink("d", link.c_str()), 0);
+	EXPECT_EQ(real_mount_point(link), directory);
+	EXPECT_EQ(real_mount_point(directory + "/"), directory);
+	EXPECT_EQ(real_mount_point("/none/x"), "/none/x");
+	{
+		Served served(link);
+		EXPECT_EQ(mounted_type(directory), "fuse.bulkhead");
+		EXPECT_EQ(served.stop(), SERVED_WELL);
+		EXPECT_EQ(mounted_type(directory), "");
+	}
+	unlink(link.c_str());
+	rmdir(directory.c_str());
+	EXPECT_EQ(rmdir(above.c_str()), 0);
+}
+
 TEST(Mount_point, says_what_is_wrong_with_it)
 {
 	using Kind = Problem::Kind;
