@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace bulkhead::tool {
 
@@ -101,7 +102,9 @@ void System::_attach(Section const &section)
 		.calendar = _calendar,
 		.log = _log,
 		.offload = &_offload,
-		.devices = &_hardware};
+		.devices = &_hardware,
+		.uid = geteuid(),
+		.gid = getegid()};
 	Attempt<vfs::Made, vfs::Config_fault> made = vfs::make(plugin, section, context, FILE_KEYS);
 	if (!made.ok()) {
 		_manifest.faults.push_back(section.located(made.error()));

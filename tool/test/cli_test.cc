@@ -229,6 +229,24 @@ TEST_F(Cli, a_malformed_manifest_is_told_with_all_its_faults)
 	EXPECT_EQ(_run({"serve", "--check", _manifest}).code, MANIFEST);
 }
 
+TEST_F(Cli, files_belong_to_the_one_who_serves)
+{
+	_write_manifest(RAM);
+	ASSERT_EQ(chmod(_directory.c_str(), 0755), 0);
+	auto const run_as_other = [](std::vector<std::string> words) {
+		std::vector<std::string> all{
+			"setpriv", "--reuid=65534", "--regid=65533", "--clear-groups", BULKHEAD_PROGRAM};
+		all.insert(all.end(), words.begin(), words.end());
+		return Process(all).wait();
+	};
+	if (run_as_other({"--version"}).code != OK) GTEST_SKIP() << "may not run it as somebody else";
+	Outcome const outcome = run_as_other({"stat", "--json", _manifest, "/tmp"});
+	ASSERT_EQ(outcome.code, OK) << outcome.out;
+	auto const json = nlohmann::json::parse(outcome.out);
+	EXPECT_EQ(json["uid"], 65534);
+	EXPECT_EQ(json["gid"], 65533);
+}
+
 TEST_F(Cli, control_characters_of_names_are_not_printed)
 {
 	fs::create_directory(_directory / "shown");
