@@ -212,7 +212,7 @@ function(bulkhead_test)
 	# RTTI stays off as in the libraries: a fake may derive from an interface whose type information doesn't exist.
 	target_compile_options(${ARG_NAME} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
 	# Optimised, g++ 12 sees an access beyond a vector where a test has just checked its size; the sanitizers know better.
-	target_compile_options(${ARG_NAME} PRIVATE 
+	target_compile_options(${ARG_NAME} PRIVATE
 		$<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>
 		$<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overread>)
 	target_compile_definitions(${ARG_NAME} PRIVATE BULKHEAD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")

@@ -27,7 +27,8 @@ static Task<void, Error> in_terms_of_tpm(Job &, Task<void, spi::Error> transfer)
 	co_return Ok{};
 }
 
-inline Task<void, Error> Spi_access::_transfer(Job &job, uint8_t direction_and_size, uint16_t address)
+inline Task<void, Error> Spi_access::_transfer(
+	Job &job, uint8_t direction_and_size, uint16_t address)
 {
 	uint32_t const wire_address = SPI_BASE | address;
 	_header[0] = direction_and_size;
