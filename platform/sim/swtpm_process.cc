@@ -8,8 +8,10 @@
 #include <filesystem>
 #include <fstream>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -27,15 +29,55 @@ Swtpm_error Swtpm_process::_fail(Swtpm_error error, std::string_view what, int n
 	return error;
 }
 
-static std::string temporary_directory()
+static constexpr std::string_view DIRECTORY_PREFIX = "bulkhead-swtpm-";
+
+static std::string temporary_place()
 {
 	char const *const chosen = getenv("TMPDIR");
 	std::string path = chosen && *chosen ? chosen : "/tmp";
 	// A socket's path has at most 107 bytes.
 	constexpr size_t PATH_MAX_LENGTH = 80;
-	if (path.size() > PATH_MAX_LENGTH) path = "/tmp";
-	path += "/bulkhead-swtpm-XXXXXX";
-	return mkdtemp(path.data()) ? path : std::string();
+	return path.size() > PATH_MAX_LENGTH ? "/tmp" : path;
+}
+
+/* Locked as long as its process lives; -1 if another one has it locked, or it isn't ours. */
+static int lock_directory(std::string const &path)
+{
+	int const fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat stat{};
+	bool const ours = fd >= 0 && fstat(fd, &stat) == 0 && stat.st_uid == geteuid();
+	if (ours && flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+	if (fd >= 0) close(fd);
+	return -1;
+}
+
+/*
+ * Removes what processes have left that were killed. A directory is locked before anything is in
+ * it, so one that isn't empty and can be locked is nobody's.
+ */
+static void remove_abandoned(std::string const &place)
+{
+	std::error_code ignored;
+	std::filesystem::directory_iterator entries(place, ignored);
+	for (; entries != std::filesystem::directory_iterator(); entries.increment(ignored)) {
+		std::filesystem::path const path = entries->path();
+		if (!path.filename().string().starts_with(DIRECTORY_PREFIX)) continue;
+		int const lock = lock_directory(path);
+		if (lock < 0) continue;
+		if (!std::filesystem::is_empty(path, ignored)) std::filesystem::remove_all(path, ignored);
+		close(lock);
+	}
+}
+
+Result Swtpm_process::_make_directory()
+{
+	std::string const place = temporary_place();
+	remove_abandoned(place);
+	std::string path = std::string(place).append("/").append(DIRECTORY_PREFIX).append("XXXXXX");
+	if (!mkdtemp(path.data())) return _fail(Swtpm_error::SYSTEM, place, errno);
+	_directory = path;
+	_lock = lock_directory(path);
+	return Ok{};
 }
 
 /* The child: becomes swtpm, or says through the pipe why it can't. */
@@ -132,9 +174,8 @@ Result Swtpm_process::_await_socket(std::string const &path, Options const &opti
 Result Swtpm_process::start(Options const &options)
 {
 	stop();
-	_directory = temporary_directory();
-	if (_directory.empty()) return _fail(Swtpm_error::SYSTEM, "temporary directory", errno);
-	Result result = _spawn(options);
+	Result result = _make_directory();
+	if (result.ok()) result = _spawn(options);
 	if (result.ok()) result = _await_socket(data_socket(), options);
 	if (result.ok()) result = _await_socket(control_socket(), options);
 	if (!result.ok()) stop();
@@ -175,6 +216,7 @@ void Swtpm_process::stop()
 	std::error_code ignored;
 	std::filesystem::remove_all(_directory, ignored);
 	_directory.clear();
+	if (_lock >= 0) close(std::exchange(_lock, -1));
 }
 
 } // namespace bulkhead::sim

@@ -24,8 +24,10 @@ private:
 	std::string _directory{}; // of the sockets
 	std::string _message{};
 	int _pid = -1;
+	int _lock = -1; // on the directory: it is not abandoned
 
 	Swtpm_error _fail(Swtpm_error error, std::string_view what, int number = 0);
+	Attempt<void, Swtpm_error> _make_directory();
 	Attempt<void, Swtpm_error> _spawn(Options const &options);
 	Attempt<void, Swtpm_error> _await_socket(std::string const &path, Options const &options);
 	std::string _log() const;
@@ -38,7 +40,8 @@ public:
 
 	/*
 	 * Starts swtpm and returns when both sockets accept connections. It ends with the thread that
-	 * called. Errors: NOT_INSTALLED, NOT_STARTED (the message has its last words), TIMEOUT, SYSTEM.
+	 * called. What earlier ones have left that were killed (SIGKILL) is removed. Errors:
+	 * NOT_INSTALLED, NOT_STARTED (the message has its last words), TIMEOUT, SYSTEM.
 	 */
 	Attempt<void, Swtpm_error> start(Options const &options);
 	Attempt<void, Swtpm_error> start() { return start(Options{}); }

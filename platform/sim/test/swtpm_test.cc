@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -238,6 +239,31 @@ TEST_F(Swtpm_test, leaves_the_loop_when_swtpm_ends)
 	process.stop();
 	while (source.loop()) loop.poll(NEVER_US);
 	EXPECT_FALSE(swtpm.connected());
+}
+
+TEST(Swtpm_process, removes_what_killed_ones_have_left)
+{
+	namespace fs = std::filesystem;
+	char place[] = "/tmp/swtpm_test.XXXXXX";
+	ASSERT_NE(mkdtemp(place), nullptr);
+	setenv("TMPDIR", place, 1);
+	fs::path const left = fs::path(place) / "bulkhead-swtpm-killed";
+	fs::path const other = fs::path(place) / "somebody-elses";
+	for (fs::path const &path : {left, other}) {
+		fs::create_directory(path);
+		std::ofstream(path / "log") << "last words";
+	}
+	{
+		Swtpm_process running, next;
+		ASSERT_TRUE(running.start().ok()) << running.message();
+		EXPECT_FALSE(fs::exists(left));
+		EXPECT_TRUE(fs::exists(other));
+		ASSERT_TRUE(next.start().ok()) << next.message();
+		EXPECT_TRUE(fs::exists(running.data_socket())) << "it is in use";
+	}
+	unsetenv("TMPDIR");
+	fs::remove_all(other);
+	EXPECT_TRUE(fs::remove(place)) << "nothing else is left";
 }
 
 TEST(Swtpm, says_what_keeps_it_from_connecting)
