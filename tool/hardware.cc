@@ -41,7 +41,7 @@ constexpr vfs::Key DEVICE_KEYS[] = {
 	{"driver", vfs::Kind::TEXT, "\"tpm\"", true},
 	{"bus", vfs::Kind::TEXT, "the name of a [bus.…]", true},
 	{"chip_select", vfs::Kind::NUMBER, "0 to 7"},
-	{"clock_hz", vfs::Kind::NUMBER, "the most that the chip stands"},
+	{"clock_hz", vfs::Kind::NUMBER, "the highest that the chip supports"},
 	{"mode", vfs::Kind::NUMBER, "SPI mode, 0 to 3"},
 	{"open", vfs::Kind::TEXT, "\"exclusive\", \"queued\" or \"shared\""},
 	{"sessions", vfs::Kind::NUMBER, "how many may have it open or wait for it"},

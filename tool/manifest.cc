@@ -146,7 +146,7 @@ private:
 			toml::table const *const table = entry.as_table();
 			if (!table) {
 				_fault(position_of(key.source()),
-					fmt::format("'{}' doesn't belong into [{}]", printable(name), kind),
+					fmt::format("'{}' doesn't belong in [{}]", printable(name), kind),
 					fmt::format("begin a table: {}", printable(heading)));
 				continue;
 			}

@@ -76,7 +76,7 @@ TEST(Manifest, all_faults_are_told_in_order)
 			 "m.toml:3:1: unknown key 'chipselect'",
 			 "m.toml:4:7: 'relative' is not an absolute path",
 			 "m.toml:5:7: '..' can't be the name of a file",
-			 "m.toml:7:1: 'controller' doesn't belong into [bus]"}) {
+			 "m.toml:7:1: 'controller' doesn't belong in [bus]"}) {
 		size_t const next = faults.find(part, at);
 		EXPECT_NE(next, std::string::npos) << part << " in\n" << faults;
 		if (next != std::string::npos) at = next;
