@@ -1,0 +1,369 @@
+#include "vchan/endpoint.h"
+
+#include <algorithm>
+
+namespace bulkhead::vchan {
+namespace {
+
+constexpr uint32_t TICKET_MAX = UINT32_MAX >> TICKET_SHIFT;
+constexpr unsigned SPIN_LEAST = 16;
+
+bool blocked(Attempt<size_t, Error> const &result)
+{
+	return !result.ok() && result.error() == Error::WOULD_BLOCK;
+}
+
+} // namespace
+
+Endpoint::Endpoint(Attachment const &attachment, Doorbell &doorbell)
+	: _attachment(attachment),
+	  _doorbell(doorbell),
+	  _out(attachment.out, attachment.own->produced, attachment.peer->consumed),
+	  _in(attachment.in, attachment.own->consumed, attachment.peer->produced)
+{
+	_publish(Life::OPEN);
+}
+
+Endpoint::~Endpoint() { close(); }
+
+void Endpoint::_publish(Life life)
+{
+	if (life <= _own_life) return;
+	_own_life = life;
+	uint32_t const word = _attachment.generation << GENERATION_SHIFT | static_cast<uint32_t>(life);
+	// Release: whoever sees the end sees all bytes before it.
+	_attachment.own->life.store(word, std::memory_order_release);
+	_notify(sleep_for::ANY);
+}
+
+// After what the peer may wait for has been stored.
+void Endpoint::_notify(uint32_t reasons)
+{
+	// Our store before our look at the flag, and the peer's flag before its look at our store: one
+	// of us sees the other. Neither release nor acquire orders a store before a later load.
+	std::atomic_thread_fence(std::memory_order_seq_cst);
+	uint32_t const sleep = _attachment.peer->sleep.load(std::memory_order_relaxed);
+	if ((sleep & reasons) == 0) return;
+	// A ring isn't lost, so one for each sleep is enough.
+	uint32_t const ticket = sleep >> TICKET_SHIFT;
+	if (ticket == _rung_ticket) return;
+	_rung_ticket = ticket;
+	++_rings;
+	_doorbell.ring();
+}
+
+void Endpoint::_arm(uint32_t reasons)
+{
+	_sleeping_for |= reasons & sleep_for::ANY;
+	uint32_t const word = _ticket << TICKET_SHIFT | _sleeping_for;
+	_attachment.own->sleep.store(word, std::memory_order_relaxed);
+	std::atomic_thread_fence(std::memory_order_seq_cst); // see _notify
+}
+
+// Nobody sleeps any more; saves the peer a ring.
+void Endpoint::_disarm()
+{
+	if (_changed.awaited() || _sleeping_for == 0) return;
+	_sleeping_for = 0;
+	_attachment.own->sleep.store(0, std::memory_order_relaxed);
+}
+
+void Endpoint::rung()
+{
+	// The peer has used our ticket up, perhaps: the next sleep has another.
+	_ticket = _ticket == TICKET_MAX ? 1 : _ticket + 1;
+	_sleeping_for = 0;
+	_attachment.own->sleep.store(0, std::memory_order_relaxed);
+	_changed.raise_all();
+}
+
+void Endpoint::peer_died()
+{
+	_peer_dead = true;
+	_changed.raise_all();
+}
+
+Error Endpoint::_break(Error error)
+{
+	if (!_fault) {
+		_fault = error;
+		_publish(Life::CLOSED);
+		_changed.raise_all();
+	}
+	return *_fault;
+}
+
+Attempt<void, Error> Endpoint::_look_at_peer()
+{
+	if (_fault) return *_fault;
+	uint32_t const word = _attachment.peer->life.load(std::memory_order_acquire);
+	uint32_t const life = word & ((1U << GENERATION_SHIFT) - 1);
+	if (life > static_cast<uint32_t>(Life::CLOSED)) return _break(Error::PEER_BAD_LIFE);
+	if (static_cast<Life>(life) < _peer_life) return _break(Error::PEER_BAD_LIFE);
+	uint32_t const generation = word >> GENERATION_SHIFT;
+	if (life == 0 && generation != 0) return _break(Error::PEER_BAD_LIFE);
+	if (life != 0 && generation != _attachment.generation) return _break(Error::PEER_STALE);
+	_peer_life = static_cast<Life>(life);
+	return Ok{};
+}
+
+State Endpoint::state()
+{
+	if (!_look_at_peer().ok()) return State::BROKEN;
+	if (_own_life == Life::CLOSED || _peer_life == Life::CLOSED) return State::CLOSED;
+	if (_peer_dead) return State::DEAD;
+	if (_own_life == Life::FINISHED || _peer_life == Life::FINISHED) return State::HALF_CLOSED;
+	return _peer_life == Life::OPEN ? State::CONNECTED : State::WAITING;
+}
+
+void Endpoint::finish() { _publish(Life::FINISHED); }
+
+void Endpoint::close()
+{
+	_publish(Life::CLOSED);
+	_changed.raise_all();
+}
+
+Attempt<void, Error> Endpoint::_may_write()
+{
+	TRY(_look_at_peer());
+	if (_own_life >= Life::FINISHED) return Error::CLOSED;
+	if (_peer_life == Life::CLOSED) return Error::PEER_CLOSED;
+	if (_peer_dead) return Error::PEER_DEAD;
+	return Ok{};
+}
+
+Attempt<size_t, Error> Endpoint::_wrote(Attempt<size_t, Error> written)
+{
+	if (written.ok()) {
+		if (written.value()) _notify(sleep_for::DATA);
+		return written;
+	}
+	Error const error = written.error();
+	return error == Error::PEER_CONSUMED_TOO_MUCH ? _break(error) : error;
+}
+
+Attempt<size_t, Error> Endpoint::_took(Attempt<size_t, Error> taken)
+{
+	if (taken.ok()) {
+		if (taken.value()) _notify(sleep_for::ROOM);
+		return taken;
+	}
+	Error const error = taken.error();
+	return error == Error::PEER_PRODUCED_TOO_MUCH ? _break(error) : error;
+}
+
+// How many bytes there are; no fewer will be reported than were committed before the peer's end.
+Attempt<size_t, Error> Endpoint::_available(size_t wanted)
+{
+	if (_fault) return *_fault;
+	if (_own_life == Life::CLOSED) return Error::CLOSED;
+	for (bool ended = false;;) {
+		Attempt<size_t, Error> const there = _in.available(wanted);
+		if (!there.ok()) return _break(there.error());
+		if (there.value() >= wanted || ended) return there;
+		TRY(_look_at_peer());
+		// It may have produced between our look at its index and that at its life: look again.
+		ended = _peer_dead || _peer_life >= Life::FINISHED;
+		if (!ended) return there;
+	}
+}
+
+Attempt<size_t, Error> Endpoint::_data_or_wait(size_t wanted)
+{
+	if (wanted > in_capacity()) return Error::TOO_LONG;
+	size_t const there = TRY(_available(wanted));
+	if (there >= wanted) return there;
+	if (_peer_life >= Life::FINISHED) return there;
+	if (!_peer_dead) return Error::WOULD_BLOCK;
+	return there ? Attempt<size_t, Error>(there) : Error::PEER_DEAD;
+}
+
+Attempt<size_t, Error> Endpoint::_room_or_wait(size_t wanted)
+{
+	if (wanted > out_capacity()) return Error::TOO_LONG;
+	TRY(_may_write());
+	auto const looked = _out.room(wanted);
+	if (!looked.ok()) return _break(looked.error());
+	size_t const room = looked.value();
+	if (room < wanted) return Error::WOULD_BLOCK;
+	return room;
+}
+
+Attempt<size_t, Error> Endpoint::_connected_or_wait()
+{
+	TRY(_look_at_peer());
+	if (_own_life == Life::CLOSED) return Error::CLOSED;
+	if (_peer_life != Life::ABSENT) return size_t{0};
+	if (_peer_dead) return Error::PEER_DEAD;
+	return Error::WOULD_BLOCK;
+}
+
+Attempt<size_t, Error> Endpoint::try_write(std::span<Bytes const> from)
+{
+	TRY(_may_write());
+	size_t const written = TRY(_wrote(_out.write(from)));
+	bool const nothing_to_do = std::ranges::all_of(from, [](Bytes b) { return b.empty(); });
+	if (written == 0 && !nothing_to_do) return Error::WOULD_BLOCK;
+	return written;
+}
+
+Attempt<size_t, Error> Endpoint::try_send(std::span<Bytes const> from)
+{
+	TRY(_may_write());
+	return _wrote(_out.send(from));
+}
+
+Attempt<size_t, Error> Endpoint::try_read(std::span<Mutable_bytes const> to)
+{
+	bool const nothing_to_do = std::ranges::all_of(to, [](Mutable_bytes b) { return b.empty(); });
+	TRY(_data_or_wait(nothing_to_do ? 0 : 1));
+	return _took(_in.read(to));
+}
+
+Attempt<size_t, Error> Endpoint::try_receive(std::span<Mutable_bytes const> to)
+{
+	size_t wanted = 0;
+	for (Mutable_bytes const view : to) wanted += std::min(view.size(), ALL - wanted);
+	size_t const there = TRY(_data_or_wait(wanted));
+	if (there < wanted) return _peer_dead ? Error::PEER_DEAD : Error::PEER_CLOSED;
+	return _took(_in.receive(to));
+}
+
+Attempt<Pieces<Mutable_bytes>, Error> Endpoint::reserve(size_t max)
+{
+	TRY(_may_write());
+	auto const room = _out.reserve(max);
+	if (!room.ok()) return _break(room.error());
+	return room;
+}
+
+void Endpoint::commit_written(size_t n)
+{
+	_out.commit(n);
+	if (n) _notify(sleep_for::DATA);
+}
+
+Attempt<Pieces<Bytes>, Error> Endpoint::peek(size_t max)
+{
+	auto const there = _data_or_wait(std::min<size_t>(max, 1));
+	if (!there.ok() && !blocked(there)) return there.error();
+	auto const view = _in.peek(max);
+	if (!view.ok()) return _break(view.error());
+	return view;
+}
+
+void Endpoint::commit_read(size_t n)
+{
+	_in.commit(n);
+	if (n) _notify(sleep_for::ROOM);
+}
+
+// Looking again is cheap where the peer answers at once, and wasted where it doesn't.
+void Endpoint::_spun(unsigned looks, unsigned budget)
+{
+	if (budget == 0) return;
+	_spin = looks < budget ? std::min(2 * _spin, SPIN_LIMIT) : std::max(_spin / 2, SPIN_LEAST);
+}
+
+template <typename LOOK>
+Task<size_t, Error> Endpoint::_later(Job &job, uint32_t reasons, uint64_t until_us, LOOK look)
+{
+	unsigned const budget = job.executor.ready() ? 0 : std::min(job.spin, _spin);
+	for (unsigned looks = 0; looks < budget; ++looks) {
+		auto const result = look();
+		if (blocked(result)) continue;
+		_spun(looks, budget);
+		co_return result;
+	}
+	_spun(budget, budget);
+	while (true) {
+		_arm(reasons);
+		auto const result = look();
+		if (!blocked(result)) {
+			_disarm();
+			co_return result;
+		}
+		++_sleeps;
+		auto const woken = co_await _changed.wait(job, until_us);
+		if (!woken.ok()) {
+			_disarm();
+			co_return Failure{woken.error()};
+		}
+	}
+}
+
+template <typename LOOK>
+Task<size_t, Error> Endpoint::_when(Job &job, uint32_t reasons, uint64_t until_us, LOOK look)
+{
+	auto const result = look();
+	if (!blocked(result)) return result;
+	return _later(job, reasons, until_us, look);
+}
+
+Task<size_t, Error> Endpoint::read(Job &job, Mutable_bytes to, uint64_t until_us)
+{
+	return _when(job, sleep_for::DATA, until_us, [this, to] { return try_read(to); });
+}
+
+Task<size_t, Error> Endpoint::read(Job &job, std::span<Mutable_bytes const> to, uint64_t until_us)
+{
+	return _when(job, sleep_for::DATA, until_us, [this, to] { return try_read(to); });
+}
+
+Task<size_t, Error> Endpoint::receive(Job &job, Mutable_bytes to, uint64_t until_us)
+{
+	return _when(job, sleep_for::DATA, until_us, [this, to] { return try_receive(to); });
+}
+
+Task<size_t, Error> Endpoint::write(Job &job, Bytes from, uint64_t until_us)
+{
+	return _when(job, sleep_for::ROOM, until_us, [this, from] { return try_write(from); });
+}
+
+Task<size_t, Error> Endpoint::write(Job &job, std::span<Bytes const> from, uint64_t until_us)
+{
+	return _when(job, sleep_for::ROOM, until_us, [this, from] { return try_write(from); });
+}
+
+Task<size_t, Error> Endpoint::send(Job &job, Bytes from, uint64_t until_us)
+{
+	return _when(job, sleep_for::ROOM, until_us, [this, from] { return try_send(from); });
+}
+
+Task<size_t, Error> Endpoint::write_all(Job &job, Bytes from, uint64_t until_us)
+{
+	auto const written = try_write(from);
+	if (!written.ok() && !blocked(written)) return written.error();
+	size_t const n = written.ok() ? written.value() : 0;
+	if (n == from.size()) return n;
+	return _write_rest(job, from, n, until_us);
+}
+
+Task<size_t, Error> Endpoint::_write_rest(Job &job, Bytes from, size_t written, uint64_t until_us)
+{
+	while (written < from.size()) {
+		auto const more = co_await write(job, from.subspan(written), until_us);
+		if (!more.ok() && written == 0) co_return more.error();
+		if (!more.ok()) break;
+		written += more.value();
+	}
+	co_return written;
+}
+
+Task<size_t, Error> Endpoint::wait_for_room(Job &job, size_t bytes, uint64_t until_us)
+{
+	return _when(job, sleep_for::ROOM, until_us, [this, bytes] { return _room_or_wait(bytes); });
+}
+
+Task<size_t, Error> Endpoint::wait_for_data(Job &job, size_t bytes, uint64_t until_us)
+{
+	return _when(job, sleep_for::DATA, until_us, [this, bytes] { return _data_or_wait(bytes); });
+}
+
+Task<size_t, Error> Endpoint::wait_for_peer(Job &job, uint64_t until_us)
+{
+	return _when(job, sleep_for::PEER, until_us, [this] { return _connected_or_wait(); });
+}
+
+} // namespace bulkhead::vchan

@@ -1,0 +1,103 @@
+#pragma once
+
+// What an end of a channel can answer. Everything from PEER_PRODUCED_TOO_MUCH on is the peer's
+// doing and ends the channel: the reason stays and is what every later operation says.
+
+#include "base/error.h"
+
+#include <cstdint>
+#include <string_view>
+
+namespace bulkhead::vchan {
+
+enum class Error : uint8_t {
+	// Of every wait and every coroutine.
+	CANCELLED = 1,
+	TIMEOUT,
+	OUT_OF_FRAMES,
+
+	// Of a channel that is in order.
+	WOULD_BLOCK, // no byte to read, or not enough room or bytes, as yet
+	TOO_LONG, // a message that the ring could never hold
+	CLOSED, // this side has finished or closed
+	PEER_CLOSED, // the peer reads no more, or has ended before a message was complete
+	PEER_DEAD, // the host says that the peer is gone
+
+	// Of a region that can't be used.
+	BAD_SIZE, // a ring of 0 bytes, of more than `RING_MAX`, or that is no power of two
+	REGION_TOO_SMALL,
+	MISALIGNED, // the region doesn't start at a cache line
+	BAD_MAGIC, // never formatted, or not ours
+	BAD_VERSION,
+	BAD_GENERATION, // formatted for another connection than this one
+
+	// Of a peer that breaks the protocol.
+	PEER_PRODUCED_TOO_MUCH, // more bytes than there was room for, or bytes taken back
+	PEER_CONSUMED_TOO_MUCH, // more bytes than there were, or bytes read a second time
+	PEER_BAD_LIFE, // a state that doesn't exist or goes back
+	PEER_STALE, // the peer belongs to another generation
+};
+
+/* The error in words. */
+constexpr std::string_view name_of(Error error)
+{
+	switch (error) {
+	case Error::CANCELLED: return "cancelled";
+	case Error::TIMEOUT: return "timed out";
+	case Error::OUT_OF_FRAMES: return "out of coroutine frames";
+	case Error::WOULD_BLOCK: return "would block";
+	case Error::TOO_LONG: return "message longer than the ring";
+	case Error::CLOSED: return "this end is closed";
+	case Error::PEER_CLOSED: return "other end closed";
+	case Error::PEER_DEAD: return "other end died";
+	case Error::BAD_SIZE: return "ring size out of range";
+	case Error::REGION_TOO_SMALL: return "shared region too small for its rings";
+	case Error::MISALIGNED: return "shared region not aligned to a cache line";
+	case Error::BAD_MAGIC: return "shared region is not a vchan";
+	case Error::BAD_VERSION: return "shared region of another version";
+	case Error::BAD_GENERATION: return "shared region of another connection";
+	case Error::PEER_PRODUCED_TOO_MUCH: return "other end claims bytes that the ring can't hold";
+	case Error::PEER_CONSUMED_TOO_MUCH: return "other end claims to have read what wasn't there";
+	case Error::PEER_BAD_LIFE: return "other end is in an impossible state";
+	case Error::PEER_STALE: return "other end belongs to another connection";
+	}
+	return "unknown error";
+}
+
+/* What a wait of base reports. */
+constexpr Error convert_error(bulkhead::Error error, Into<Error>)
+{
+	switch (error) {
+	case bulkhead::Error::TIMEOUT: return Error::TIMEOUT;
+	case bulkhead::Error::OUT_OF_FRAMES: return Error::OUT_OF_FRAMES;
+	default: return Error::CANCELLED; // a wait has no other error
+	}
+}
+
+/* What the outside sees. */
+constexpr bulkhead::Error convert_error(Error error, Into<bulkhead::Error>)
+{
+	switch (error) {
+	case Error::CANCELLED: return bulkhead::Error::CANCELLED;
+	case Error::TIMEOUT: return bulkhead::Error::TIMEOUT;
+	case Error::OUT_OF_FRAMES: return bulkhead::Error::OUT_OF_FRAMES;
+	case Error::WOULD_BLOCK: return bulkhead::Error::WOULD_BLOCK;
+	case Error::TOO_LONG: return bulkhead::Error::TOO_LONG;
+	case Error::CLOSED:
+	case Error::PEER_CLOSED: return bulkhead::Error::BROKEN_PIPE;
+	case Error::PEER_DEAD: return bulkhead::Error::GONE;
+	case Error::BAD_SIZE:
+	case Error::REGION_TOO_SMALL:
+	case Error::MISALIGNED: return bulkhead::Error::INVALID;
+	case Error::BAD_VERSION: return bulkhead::Error::NOT_SUPPORTED;
+	case Error::BAD_GENERATION: return bulkhead::Error::GONE;
+	case Error::BAD_MAGIC:
+	case Error::PEER_PRODUCED_TOO_MUCH:
+	case Error::PEER_CONSUMED_TOO_MUCH:
+	case Error::PEER_BAD_LIFE:
+	case Error::PEER_STALE: return bulkhead::Error::IO;
+	}
+	return bulkhead::Error::IO;
+}
+
+} // namespace bulkhead::vchan

@@ -1,0 +1,78 @@
+#include "vchan/layout.h"
+
+#include <bit>
+#include <new>
+
+namespace bulkhead::vchan {
+namespace {
+
+bool valid_size(uint32_t bytes) { return std::has_single_bit(bytes) && bytes <= RING_MAX; }
+
+size_t in_pages(uint32_t bytes) { return (bytes + PAGE - 1) & ~(PAGE - 1); }
+
+Attempt<void, Error> usable(std::span<std::byte> region)
+{
+	if (region.size() < PAGE) return Error::REGION_TOO_SMALL;
+	if (reinterpret_cast<uintptr_t>(region.data()) % CACHE_LINE != 0) return Error::MISALIGNED;
+	return Ok{};
+}
+
+Attachment view(std::span<std::byte> region, Sizes sizes, uint32_t generation, Role role)
+{
+	Control &control = *std::launder(reinterpret_cast<Control *>(region.data()));
+	uint8_t *const rings = reinterpret_cast<uint8_t *>(region.data()) + PAGE;
+	std::span<uint8_t> const to_client{rings, sizes.to_client};
+	std::span<uint8_t> const to_server{rings + in_pages(sizes.to_client), sizes.to_server};
+	if (role == Role::SERVER)
+		return {&control.server, &control.client, to_client, to_server, generation, role};
+	return {&control.client, &control.server, to_server, to_client, generation, role};
+}
+
+} // namespace
+
+Attempt<Sizes, Error> rounded(Sizes sizes)
+{
+	auto const fits = [](uint32_t bytes) { return bytes > 0 && bytes <= RING_MAX; };
+	if (!fits(sizes.to_client) || !fits(sizes.to_server)) return Error::BAD_SIZE;
+	return Sizes{std::bit_ceil(sizes.to_client), std::bit_ceil(sizes.to_server)};
+}
+
+size_t region_bytes(Sizes sizes)
+{
+	return PAGE + in_pages(sizes.to_client) + in_pages(sizes.to_server);
+}
+
+Attempt<Attachment, Error> format(std::span<std::byte> region, Sizes wanted, uint32_t generation)
+{
+	Sizes const sizes = TRY(rounded(wanted));
+	if (generation > GENERATION_MAX) return Error::BAD_GENERATION;
+	TRY(usable(region));
+	if (region.size() < region_bytes(sizes)) return Error::REGION_TOO_SMALL;
+	Control &control = *::new (static_cast<void *>(region.data())) Control{};
+	constexpr auto RELAXED = std::memory_order_relaxed; // nobody else has the region yet
+	control.header.version.store(VERSION, RELAXED);
+	control.header.to_client_bytes.store(sizes.to_client, RELAXED);
+	control.header.to_server_bytes.store(sizes.to_server, RELAXED);
+	control.header.generation.store(generation, RELAXED);
+	control.header.magic.store(MAGIC, std::memory_order_release);
+	return view(region, sizes, generation, Role::SERVER);
+}
+
+Attempt<Attachment, Error> attach(std::span<std::byte> region, uint32_t generation)
+{
+	TRY(usable(region));
+	Header const &header = std::launder(reinterpret_cast<Control *>(region.data()))->header;
+	constexpr auto RELAXED = std::memory_order_relaxed;
+	if (header.magic.load(std::memory_order_acquire) != MAGIC) return Error::BAD_MAGIC;
+	if (header.version.load(RELAXED) != VERSION) return Error::BAD_VERSION;
+	uint32_t const to_client = header.to_client_bytes.load(RELAXED);
+	uint32_t const to_server = header.to_server_bytes.load(RELAXED);
+	if (!valid_size(to_client) || !valid_size(to_server)) return Error::BAD_SIZE;
+	if (header.generation.load(RELAXED) != generation || generation > GENERATION_MAX)
+		return Error::BAD_GENERATION;
+	Sizes const sizes{to_client, to_server};
+	if (region.size() < region_bytes(sizes)) return Error::REGION_TOO_SMALL;
+	return view(region, sizes, generation, Role::CLIENT);
+}
+
+} // namespace bulkhead::vchan

@@ -1,0 +1,81 @@
+#include "vchan/test/support.h"
+
+#include <gtest/gtest.h>
+
+namespace bulkhead::vchan {
+namespace {
+
+using test::Region;
+
+TEST(Vchan_layout, rounds_sizes_up_to_powers_of_two)
+{
+	EXPECT_EQ(rounded({1, 3}).value(), (Sizes{1, 4}));
+	EXPECT_EQ(rounded({RING_MAX, RING_MAX - 1}).value(), (Sizes{RING_MAX, RING_MAX}));
+}
+
+TEST(Vchan_layout, refuses_sizes_of_zero_and_beyond_the_maximum)
+{
+	for (Sizes sizes : {Sizes{0, 1}, Sizes{1, 0}, Sizes{RING_MAX + 1, 1}, Sizes{1, UINT32_MAX}})
+		EXPECT_EQ(rounded(sizes).error(), Error::BAD_SIZE);
+}
+
+TEST(Vchan_layout, gives_the_client_the_sizes_of_the_server)
+{
+	Region region{Sizes{8, 8192}};
+	auto const server = format(region.bytes(), {5, 5000}, 3);
+	auto const client = attach(region.bytes(), 3);
+	ASSERT_TRUE(server.ok() && client.ok());
+	EXPECT_EQ(server.value().out.data(), client.value().in.data());
+	EXPECT_EQ(server.value().in.data(), client.value().out.data());
+	EXPECT_EQ(client.value().in.size(), 8);
+	EXPECT_EQ(client.value().out.size(), 8192);
+	EXPECT_LE(client.value().out.data() + 8192,
+		reinterpret_cast<uint8_t *>(region.bytes().data() + region.bytes().size()));
+}
+
+TEST(Vchan_layout, refuses_to_format_what_does_not_fit)
+{
+	Region region{Sizes{4096, 4096}};
+	EXPECT_EQ(format(region.bytes().first(100), {1, 1}, 0).error(), Error::REGION_TOO_SMALL);
+	EXPECT_EQ(format(region.bytes(), {4096, 4097}, 0).error(), Error::REGION_TOO_SMALL);
+	EXPECT_EQ(format(region.bytes().subspan(8), {1, 1}, 0).error(), Error::MISALIGNED);
+	EXPECT_EQ(format(region.bytes(), {0, 1}, 0).error(), Error::BAD_SIZE);
+	EXPECT_EQ(format(region.bytes(), {1, 1}, GENERATION_MAX + 1).error(), Error::BAD_GENERATION);
+}
+
+TEST(Vchan_layout, refuses_to_attach_to_what_a_server_should_not_have_written)
+{
+	Region region{Sizes{64, 64}};
+	ASSERT_TRUE(format(region.bytes(), {64, 64}, 5).ok());
+	Header &header = region.control().header;
+	auto const with = [&](Word &word, uint32_t value) {
+		uint32_t const before = word.exchange(value);
+		auto const result = attach(region.bytes(), 5);
+		word = before;
+		return result.ok() ? Error{} : result.error();
+	};
+	EXPECT_EQ(with(header.magic, 0), Error::BAD_MAGIC);
+	EXPECT_EQ(with(header.version, VERSION + 1), Error::BAD_VERSION);
+	EXPECT_EQ(with(header.generation, 6), Error::BAD_GENERATION);
+	for (uint32_t size : {0U, 3U, 65U, RING_MAX * 2, UINT32_MAX}) {
+		EXPECT_EQ(with(header.to_client_bytes, size), Error::BAD_SIZE);
+		EXPECT_EQ(with(header.to_server_bytes, size), Error::BAD_SIZE);
+	}
+	EXPECT_EQ(with(header.to_server_bytes, 8192), Error::REGION_TOO_SMALL);
+	EXPECT_EQ(attach(region.bytes().first(PAGE - 1), 5).error(), Error::REGION_TOO_SMALL);
+	EXPECT_EQ(attach(region.bytes().subspan(4), 5).error(), Error::MISALIGNED);
+	EXPECT_TRUE(attach(region.bytes(), 5).ok());
+}
+
+TEST(Vchan_layout, names_each_error_and_says_what_the_outside_sees)
+{
+	for (auto error = uint8_t{1}; error <= static_cast<uint8_t>(Error::PEER_STALE); ++error) {
+		EXPECT_NE(name_of(Error{error}), "unknown error");
+		EXPECT_NE(name_of(outer_error(Error{error})), "unknown error");
+	}
+	EXPECT_EQ(outer_error(Error::PEER_CLOSED), bulkhead::Error::BROKEN_PIPE);
+	EXPECT_EQ(outer_error(Error::PEER_DEAD), bulkhead::Error::GONE);
+}
+
+} // namespace
+} // namespace bulkhead::vchan
