@@ -60,19 +60,26 @@ void Endpoint::_arm(uint32_t reasons)
 	std::atomic_thread_fence(std::memory_order_seq_cst); // see _notify
 }
 
-// Nobody sleeps any more; saves the peer a ring.
+void Endpoint::arm(uint32_t reasons)
+{
+	_sleeping_elsewhere |= reasons & sleep_for::ANY;
+	_arm(reasons);
+}
+
+// No job sleeps any more; saves the peer a ring.
 void Endpoint::_disarm()
 {
-	if (_changed.awaited() || _sleeping_for == 0) return;
-	_sleeping_for = 0;
-	_attachment.own->sleep.store(0, std::memory_order_relaxed);
+	if (_changed.awaited() || _sleeping_for == _sleeping_elsewhere) return;
+	_sleeping_for = _sleeping_elsewhere;
+	uint32_t const word = _sleeping_for ? _ticket << TICKET_SHIFT | _sleeping_for : 0;
+	_attachment.own->sleep.store(word, std::memory_order_relaxed);
 }
 
 void Endpoint::rung()
 {
 	// The peer has used our ticket up, perhaps: the next sleep has another.
 	_ticket = _ticket == TICKET_MAX ? 1 : _ticket + 1;
-	_sleeping_for = 0;
+	_sleeping_for = _sleeping_elsewhere = 0;
 	_attachment.own->sleep.store(0, std::memory_order_relaxed);
 	_changed.raise_all();
 }
@@ -116,7 +123,11 @@ State Endpoint::state()
 	return _peer_life == Life::OPEN ? State::CONNECTED : State::WAITING;
 }
 
-void Endpoint::finish() { _publish(Life::FINISHED); }
+void Endpoint::finish()
+{
+	_publish(Life::FINISHED);
+	_changed.raise_all();
+}
 
 void Endpoint::close()
 {
@@ -240,6 +251,8 @@ Attempt<Pieces<Mutable_bytes>, Error> Endpoint::reserve(size_t max)
 
 void Endpoint::commit_written(size_t n)
 {
+	// A lie of the peer's may have ended this since the view was asked for.
+	if (_own_life >= Life::FINISHED) return;
 	_out.commit(n);
 	if (n) _notify(sleep_for::DATA);
 }
@@ -255,6 +268,7 @@ Attempt<Pieces<Bytes>, Error> Endpoint::peek(size_t max)
 
 void Endpoint::commit_read(size_t n)
 {
+	if (_own_life == Life::CLOSED) return;
 	_in.commit(n);
 	if (n) _notify(sleep_for::ROOM);
 }

@@ -60,6 +60,7 @@ private:
 
 	uint32_t _ticket = 1; // of our next sleep
 	uint32_t _sleeping_for = 0; // what our word says
+	uint32_t _sleeping_elsewhere = 0; // of these, what `arm` has asked for
 	uint32_t _rung_ticket = 0; // of the peer's last sleep that we ended
 	unsigned _spin = SPIN_LIMIT; // how long looking again has been worth it
 	uint64_t _rings = 0;
@@ -133,7 +134,7 @@ public:
 	/*
 	 * Zero-copy, see Producer and Consumer: an empty view where the others would block. `reserve`
 	 * and `peek` have the errors of `try_write` and `try_read` without WOULD_BLOCK; the commits
-	 * take at most what the views before them had.
+	 * take at most what the views before them had, and have no effect once this end has ended.
 	 */
 	Attempt<Pieces<Mutable_bytes>, Error> reserve(size_t max = ALL);
 	void commit_written(size_t n);
@@ -172,7 +173,7 @@ public:
 	 * For those who sleep elsewhere, such as in `poll`: has the peer ring when what is asked for
 	 * (`sleep_for`) may have come. One looks again after it, and sleeps only then. Until `rung`.
 	 */
-	void arm(uint32_t reasons) { _arm(reasons); }
+	void arm(uint32_t reasons);
 
 	/* Produces no more; the peer reads what is there, then the end. Still consumes. */
 	void finish();

@@ -223,6 +223,43 @@ TEST(Vchan_endpoint, wakes_all_who_wait_when_the_peer_finishes_closes_or_dies)
 	}
 }
 
+TEST(Vchan_endpoint, ends_its_own_writers_when_it_finishes)
+{
+	Channel channel{{1, 1}};
+	Byte_string const bytes = counted(1);
+	ASSERT_EQ(channel.server.try_write(bytes).value(), 1);
+	Started writing{channel.server_job, channel.server.write(channel.server_job, bytes)};
+	channel.executor.run_ready();
+	channel.server.finish();
+	channel.settle();
+	EXPECT_EQ(writing.result.error(), Error::CLOSED);
+}
+
+TEST(Vchan_endpoint, commits_nothing_after_its_end)
+{
+	Channel channel{{8, 8}};
+	ASSERT_EQ(channel.server.reserve(3).value().size(), 3);
+	channel.server.finish();
+	channel.server.commit_written(3);
+	Byte_string got(8);
+	EXPECT_EQ(channel.client.try_read(got).value(), 0) << "the end";
+}
+
+TEST(Vchan_endpoint, rings_those_who_sleep_elsewhere_while_jobs_come_and_go)
+{
+	Channel channel{{8, 1}};
+	Byte_string got(1);
+	channel.client.arm(sleep_for::DATA);
+	ASSERT_EQ(channel.client.try_write(got).value(), 1);
+	Started writing{channel.client_job, channel.client.write(channel.client_job, got)};
+	channel.executor.run_ready();
+	channel.client_job.cancel();
+	channel.executor.run_ready();
+	ASSERT_TRUE(writing.done());
+	ASSERT_EQ(channel.server.try_write(got).value(), 1);
+	EXPECT_EQ(channel.server.rings(), 1);
+}
+
 TEST(Vchan_endpoint, drains_what_the_dead_have_committed)
 {
 	Channel channel{{8, 8}};
