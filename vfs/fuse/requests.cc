@@ -404,20 +404,27 @@ Task<void> Session::_read(Job &, Operation &operation, Task<size_t> task, Mutabl
 	co_return Ok{};
 }
 
-void Session::read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info *info)
+/* What reading a file and a directory begin with. Without operation: the kernel has been told why.
+ */
+Session::Reading Session::_begin_reading(
+	fuse_req_t request, fuse_file_info const *info, size_t size, off_t offset)
 {
 	Handle *const handle = _handle(info);
 	if (!handle || offset < 0) {
 		fuse_reply_err(request, handle ? EINVAL : EBADF);
-		return;
+		return {};
 	}
 	Operation *const operation = _begin(request);
+	if (!operation) return {};
+	Mutable_bytes const buffer = _output_or_end(*operation, size);
+	if (size && buffer.empty()) return {};
+	return {operation, handle, buffer};
+}
+
+void Session::read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info *info)
+{
+	auto const [operation, handle, buffer] = _begin_reading(request, info, size, offset);
 	if (!operation) return;
-	Mutable_bytes const buffer = _output(*operation, size);
-	if (buffer.size() < size && buffer.empty()) {
-		_fail(*operation, ENOMEM);
-		return _end(*operation);
-	}
 	Io const io{
 		.offset = static_cast<uint64_t>(offset), .nonblocking = (info->flags & O_NONBLOCK) != 0};
 	Task<size_t> task = handle->file->read(operation->job(), buffer, io);
@@ -516,7 +523,8 @@ void Session::ioctl(fuse_req_t request, fuse_ino_t, unsigned command, void *, fu
 	}
 	Operation *const operation = _begin(request);
 	if (!operation) return;
-	Mutable_bytes buffer = _output(*operation, out_size);
+	Mutable_bytes const buffer = _output_or_end(*operation, out_size);
+	if (out_size && buffer.empty()) return;
 	vfs::Control const control{
 		.command = command, .in = Bytes(static_cast<uint8_t const *>(in), in_size), .out = buffer};
 	Task<size_t> task = handle->file->control(operation->job(), control);
@@ -566,14 +574,8 @@ Task<void> Session::_list(Job &job, Operation &operation, Handle &handle, uint64
 void Session::_list_request(
 	fuse_req_t request, fuse_file_info const *info, size_t size, off_t offset, bool plus)
 {
-	Handle *const handle = _handle(info);
-	if (!handle || offset < 0) {
-		fuse_reply_err(request, handle ? EINVAL : EBADF);
-		return;
-	}
-	Operation *const operation = _begin(request);
+	auto const [operation, handle, buffer] = _begin_reading(request, info, size, offset);
 	if (!operation) return;
-	Mutable_bytes const buffer = _output(*operation, size);
 	uint64_t const from = static_cast<uint64_t>(offset);
 	_wait(*operation, _list(operation->job(), *operation, *handle, from, buffer, plus), handle);
 }

@@ -166,6 +166,16 @@ Mutable_bytes Session::_output(Operation &operation, size_t size)
 	return {static_cast<uint8_t *>(operation.output.get()), std::min(size, buffers.size())};
 }
 
+Mutable_bytes Session::_output_or_end(Operation &operation, size_t size)
+{
+	Mutable_bytes const buffer = _output(operation, size);
+	if (size && buffer.empty()) {
+		_fail(operation, ENOMEM);
+		_end(operation);
+	}
+	return buffer;
+}
+
 Credentials Session::_caller(fuse_req_t request) const
 {
 	fuse_ctx const *const context = fuse_req_ctx(request);

@@ -64,7 +64,15 @@ private:
 	 */
 	enum class Reserve : uint8_t { KEEP, USE };
 
+	struct Reading
+	{
+		Operation *operation = nullptr;
+		Handle *handle = nullptr;
+		Mutable_bytes buffer{};
+	};
+
 	Operation *_begin(fuse_req_t, Reserve = Reserve::KEEP);
+	Reading _begin_reading(fuse_req_t, fuse_file_info const *, size_t, off_t);
 	void _end(Operation &);
 	void _wait(Operation &, Task<void>, Handle * = nullptr);
 	template <typename STEPS>
@@ -74,6 +82,9 @@ private:
 	Root _tell_pollers(Job &);
 
 	Mutable_bytes _output(Operation &, size_t);
+
+	/* The same; without memory the request fails, and the operation is over. */
+	Mutable_bytes _output_or_end(Operation &, size_t);
 	Credentials _caller(fuse_req_t) const;
 	Handle *_handle(fuse_file_info const *);
 	void _fail(Operation &, int error_number);
