@@ -142,30 +142,54 @@ std::string Swtpm_process::_log() const
 	return last;
 }
 
-static bool accepts(std::string const &path)
+/* A connection to 'path', or -1. */
+static int connected(std::string const &path)
 {
 	sockaddr_un address{};
 	address.sun_family = AF_UNIX;
-	if (path.size() >= sizeof(address.sun_path)) return false;
+	if (path.size() >= sizeof(address.sun_path)) return -1;
 	memcpy(address.sun_path, path.data(), path.size());
 	int const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool const yes =
-		::connect(fd, reinterpret_cast<sockaddr const *>(&address), sizeof(address)) == 0;
+	if (fd < 0) return -1;
+	if (::connect(fd, reinterpret_cast<sockaddr const *>(&address), sizeof(address)) == 0)
+		return fd;
 	close(fd);
-	return yes;
+	return -1;
 }
 
-Result Swtpm_process::_await_socket(std::string const &path, Options const &options)
+/* It listens before it knows that it can start: only an answer says that it has. */
+static bool answers(int fd, int patience_ms)
+{
+	constexpr uint8_t GET_CAPABILITY[] = {0, 0, 0, 1};
+	if (send(fd, GET_CAPABILITY, sizeof(GET_CAPABILITY), MSG_NOSIGNAL) < 0) return false;
+	pollfd waiting{fd, POLLIN, 0};
+	poll(&waiting, 1, patience_ms);
+	uint8_t answer[64];
+	return recv(fd, answer, sizeof(answer), MSG_DONTWAIT) > 0;
+}
+
+/* Why it ended, if it did. */
+Result Swtpm_process::_check_alive()
+{
+	if (waitpid(_pid, nullptr, WNOHANG) != _pid) return Ok{};
+	_pid = -1;
+	std::string const words = _log();
+	return _fail(Swtpm_error::NOT_STARTED,
+		words.empty() ? "it ended at once" : "it did not start: " + words);
+}
+
+Result Swtpm_process::_await_start(Options const &options)
 {
 	constexpr unsigned STEP_MS = 2;
 	for (unsigned ms = 0; ms < options.start_ms; ms += STEP_MS) {
-		if (accepts(path)) return Ok{};
-		if (waitpid(_pid, nullptr, WNOHANG) == _pid) {
-			_pid = -1;
-			std::string const words = _log();
-			return _fail(Swtpm_error::NOT_STARTED,
-				words.empty() ? "it ended at once" : "it did not start: " + words);
-		}
+		int const data = connected(data_socket());
+		int const control = data >= 0 ? connected(control_socket()) : -1;
+		bool const ready =
+			control >= 0 && answers(control, static_cast<int>(options.start_ms - ms));
+		if (data >= 0) close(data);
+		if (control >= 0) close(control);
+		if (ready) return Ok{};
+		TRY(_check_alive());
 		poll(nullptr, 0, STEP_MS);
 	}
 	return _fail(Swtpm_error::TIMEOUT, "it did not listen in time");
@@ -176,8 +200,7 @@ Result Swtpm_process::start(Options const &options)
 	stop();
 	Result result = _make_directory();
 	if (result.ok()) result = _spawn(options);
-	if (result.ok()) result = _await_socket(data_socket(), options);
-	if (result.ok()) result = _await_socket(control_socket(), options);
+	if (result.ok()) result = _await_start(options);
 	if (!result.ok()) stop();
 	return result;
 }

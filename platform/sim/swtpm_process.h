@@ -29,7 +29,8 @@ private:
 	Swtpm_error _fail(Swtpm_error error, std::string_view what, int number = 0);
 	Attempt<void, Swtpm_error> _make_directory();
 	Attempt<void, Swtpm_error> _spawn(Options const &options);
-	Attempt<void, Swtpm_error> _await_socket(std::string const &path, Options const &options);
+	Attempt<void, Swtpm_error> _check_alive();
+	Attempt<void, Swtpm_error> _await_start(Options const &options);
 	std::string _log() const;
 
 public:
