@@ -58,7 +58,7 @@ Attempt<Attachment, Error> format(std::span<std::byte> region, Sizes wanted, uin
 	return view(region, sizes, generation, Role::SERVER);
 }
 
-Attempt<Attachment, Error> attach(std::span<std::byte> region, uint32_t generation)
+Attempt<Attachment, Error> attach(std::span<std::byte> region, uint32_t generation, Role role)
 {
 	TRY(usable(region));
 	Header const &header = std::launder(reinterpret_cast<Control *>(region.data()))->header;
@@ -72,7 +72,7 @@ Attempt<Attachment, Error> attach(std::span<std::byte> region, uint32_t generati
 		return Error::BAD_GENERATION;
 	Sizes const sizes{to_client, to_server};
 	if (region.size() < region_bytes(sizes)) return Error::REGION_TOO_SMALL;
-	return view(region, sizes, generation, Role::CLIENT);
+	return view(region, sizes, generation, role);
 }
 
 } // namespace bulkhead::vchan

@@ -117,9 +117,11 @@ Attempt<Attachment, Error> format(std::span<std::byte> region, Sizes, uint32_t g
 
 /*
  * The client's first step. Everything that the server wrote is read once and checked against the
- * true size of the region and the generation that the broker told. Errors: BAD_MAGIC, BAD_VERSION,
+ * true size of the region and the generation that the broker told. So does a server whose region
+ * somebody else has formatted for both. Errors: BAD_MAGIC, BAD_VERSION,
  * BAD_SIZE, BAD_GENERATION, REGION_TOO_SMALL, MISALIGNED.
  */
-Attempt<Attachment, Error> attach(std::span<std::byte> region, uint32_t generation);
+Attempt<Attachment, Error> attach(
+	std::span<std::byte> region, uint32_t generation, Role role = Role::CLIENT);
 
 } // namespace bulkhead::vchan
