@@ -241,6 +241,20 @@ Attempt<size_t, Error> Endpoint::try_receive(std::span<Mutable_bytes const> to)
 	return _took(_in.receive(to));
 }
 
+Attempt<size_t, Error> Endpoint::readable()
+{
+	size_t const there = TRY(_available(ALL));
+	if (there == 0 && _peer_dead && _peer_life < Life::FINISHED) return Error::PEER_DEAD;
+	return there;
+}
+
+Attempt<size_t, Error> Endpoint::writable()
+{
+	TRY(_may_write());
+	auto const room = _out.room(ALL);
+	return room.ok() ? room : _break(room.error());
+}
+
 Attempt<Pieces<Mutable_bytes>, Error> Endpoint::reserve(size_t max)
 {
 	TRY(_may_write());

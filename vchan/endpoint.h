@@ -132,6 +132,13 @@ public:
 	Attempt<size_t, Error> try_receive(Mutable_bytes to) { return try_receive({&to, 1}); }
 
 	/*
+	 * How many bytes can be read (0 also at the end of the stream) and written now, after a look at
+	 * the peer's index. Errors: those of `try_read` and `try_write` without WOULD_BLOCK.
+	 */
+	Attempt<size_t, Error> readable();
+	Attempt<size_t, Error> writable();
+
+	/*
 	 * Zero-copy, see Producer and Consumer: an empty view where the others would block. `reserve`
 	 * and `peek` have the errors of `try_write` and `try_read` without WOULD_BLOCK; the commits
 	 * take at most what the views before them had, and have no effect once this end has ended.

@@ -48,7 +48,7 @@ struct World
 	{
 		uint8_t const what = input.u8();
 		Mutable_bytes const some = Mutable_bytes(buffer).first(input.u8() % (buffer.size() + 1));
-		switch (what % 12) {
+		switch (what % 14) {
 		case 0: peer.produced += input.u8() % 8; break;
 		case 1: peer.consumed += input.u8() % 8; break;
 		case 2: peer.produced = input.u32(); break;
@@ -60,6 +60,8 @@ struct World
 		case 8: check(end.try_read(some), some.size(), end.in_capacity()); break;
 		case 9: check(end.try_send(some), some.size(), end.out_capacity()); break;
 		case 10: check(end.try_receive(some), some.size(), end.in_capacity()); break;
+		case 12: check(end.readable(), end.in_capacity(), end.in_capacity()); break;
+		case 13: check(end.writable(), end.out_capacity(), end.out_capacity()); break;
 		default: views(end, some.size()); break;
 		}
 	}

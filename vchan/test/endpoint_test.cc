@@ -116,6 +116,46 @@ TEST(Vchan_endpoint, waits_for_room_for_a_whole_message_and_for_all_of_it)
 	EXPECT_TRUE(equal(Bytes(got).first(6), counted(6, 1)));
 }
 
+TEST(Vchan_endpoint, says_how_much_can_be_read_and_written_now)
+{
+	Channel channel{{8, 4}};
+	Byte_string got(8);
+	EXPECT_EQ(channel.server.writable().value(), 8);
+	EXPECT_EQ(channel.client.readable().value(), 0);
+	ASSERT_EQ(channel.server.try_write(counted(3)).value(), 3);
+	EXPECT_EQ(channel.client.readable().value(), 3);
+	ASSERT_EQ(channel.server.try_write(counted(5)).value(), 5);
+	EXPECT_EQ(channel.client.readable().value(), 8) << "looks at the index again";
+	EXPECT_EQ(channel.server.writable().value(), 0);
+	ASSERT_EQ(channel.client.try_read(Mutable_bytes(got).first(2)).value(), 2);
+	EXPECT_EQ(channel.server.writable().value(), 2);
+	EXPECT_EQ(channel.client.readable().value(), 6);
+	channel.server.finish();
+	EXPECT_EQ(channel.server.writable().error(), Error::CLOSED);
+	EXPECT_EQ(channel.client.readable().value(), 6) << "what was sent before the end";
+	ASSERT_EQ(channel.client.try_read(got).value(), 6);
+	EXPECT_EQ(channel.client.readable().value(), 0) << "the end";
+	EXPECT_EQ(channel.client.writable().value(), 4) << "the other way goes on";
+	channel.server.close();
+	EXPECT_EQ(channel.client.writable().error(), Error::PEER_CLOSED);
+	EXPECT_EQ(channel.server.readable().error(), Error::CLOSED);
+}
+
+TEST(Vchan_endpoint, says_of_the_dead_and_of_liars_what_reading_and_writing_would_say)
+{
+	Channel channel{{8, 8}};
+	Byte_string got(8);
+	ASSERT_EQ(channel.server.try_write(counted(1)).value(), 1);
+	channel.client.peer_died();
+	EXPECT_EQ(channel.client.readable().value(), 1);
+	ASSERT_EQ(channel.client.try_read(got).value(), 1);
+	EXPECT_EQ(channel.client.readable().error(), Error::PEER_DEAD);
+	EXPECT_EQ(channel.client.writable().error(), Error::PEER_DEAD);
+	channel.region.control().client.consumed = 2;
+	EXPECT_EQ(channel.server.writable().error(), Error::PEER_CONSUMED_TOO_MUCH);
+	EXPECT_EQ(channel.server.readable().error(), Error::PEER_CONSUMED_TOO_MUCH);
+}
+
 TEST(Vchan_endpoint, gives_views_to_those_who_wait_for_room_or_data)
 {
 	Channel channel{{8, 8}};
