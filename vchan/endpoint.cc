@@ -138,9 +138,18 @@ void Endpoint::close()
 Attempt<void, Error> Endpoint::_may_write()
 {
 	TRY(_look_at_peer());
+	if (out_capacity() == 0) return Error::ONE_WAY;
 	if (_own_life >= Life::FINISHED) return Error::CLOSED;
 	if (_peer_life == Life::CLOSED) return Error::PEER_CLOSED;
 	if (_peer_dead) return Error::PEER_DEAD;
+	return Ok{};
+}
+
+Attempt<void, Error> Endpoint::_may_read() const
+{
+	if (_fault) return *_fault;
+	if (in_capacity() == 0) return Error::ONE_WAY;
+	if (_own_life == Life::CLOSED) return Error::CLOSED;
 	return Ok{};
 }
 
@@ -167,8 +176,7 @@ Attempt<size_t, Error> Endpoint::_took(Attempt<size_t, Error> taken)
 // How many bytes there are; no fewer will be reported than were committed before the peer's end.
 Attempt<size_t, Error> Endpoint::_available(size_t wanted)
 {
-	if (_fault) return *_fault;
-	if (_own_life == Life::CLOSED) return Error::CLOSED;
+	TRY(_may_read());
 	for (bool ended = false;;) {
 		Attempt<size_t, Error> const there = _in.available(wanted);
 		if (!there.ok()) return _break(there.error());
@@ -182,6 +190,7 @@ Attempt<size_t, Error> Endpoint::_available(size_t wanted)
 
 Attempt<size_t, Error> Endpoint::_data_or_wait(size_t wanted)
 {
+	TRY(_may_read());
 	if (wanted > in_capacity()) return Error::TOO_LONG;
 	size_t const there = TRY(_available(wanted));
 	if (there >= wanted) return there;
@@ -192,8 +201,8 @@ Attempt<size_t, Error> Endpoint::_data_or_wait(size_t wanted)
 
 Attempt<size_t, Error> Endpoint::_room_or_wait(size_t wanted)
 {
-	if (wanted > out_capacity()) return Error::TOO_LONG;
 	TRY(_may_write());
+	if (wanted > out_capacity()) return Error::TOO_LONG;
 	auto const looked = _out.room(wanted);
 	if (!looked.ok()) return _break(looked.error());
 	size_t const room = looked.value();

@@ -40,7 +40,8 @@ enum class State : uint8_t {
  * Belongs to one thread, as its jobs do, `rung` and `peer_died` included. Region and doorbell
  * outlive it, and it outlives the tasks that wait in it. At most one job reads and one writes.
  *
- * Errors of all operations: of the peer's that break the protocol, which end the channel.
+ * Errors of all operations: of the peer's that break the protocol, which end the channel; and
+ * ONE_WAY of those that write or read where the channel has no ring.
  */
 class Endpoint
 {
@@ -73,6 +74,7 @@ private:
 	Error _break(Error);
 	Attempt<void, Error> _look_at_peer();
 	Attempt<void, Error> _may_write();
+	Attempt<void, Error> _may_read() const;
 	Attempt<size_t, Error> _wrote(Attempt<size_t, Error>);
 	Attempt<size_t, Error> _took(Attempt<size_t, Error>);
 	Attempt<size_t, Error> _available(size_t wanted);
@@ -102,7 +104,7 @@ public:
 	/* Why the channel is BROKEN. */
 	std::optional<Error> fault() const { return _fault; }
 
-	/* The sizes of the rings. */
+	/* The sizes of the rings; 0: this side doesn't write, or doesn't read. */
 	size_t out_capacity() const { return _out.capacity(); }
 	size_t in_capacity() const { return _in.capacity(); }
 

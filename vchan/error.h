@@ -20,11 +20,12 @@ enum class Error : uint8_t {
 	WOULD_BLOCK, // no byte to read, or not enough room or bytes, as yet
 	TOO_LONG, // a message that the ring could never hold
 	CLOSED, // this side has finished or closed
+	ONE_WAY, // this channel has no ring in that direction
 	PEER_CLOSED, // the peer reads no more, or has ended before a message was complete
 	PEER_DEAD, // the host says that the peer is gone
 
 	// Of a region that can't be used.
-	BAD_SIZE, // a ring of 0 bytes, of more than `RING_MAX`, or that is no power of two
+	BAD_SIZE, // a ring of more than `RING_MAX` bytes or that is no power of two; both of 0 bytes
 	REGION_TOO_SMALL,
 	MISALIGNED, // the region doesn't start at a cache line
 	BAD_MAGIC, // never formatted, or not ours
@@ -48,6 +49,7 @@ constexpr std::string_view name_of(Error error)
 	case Error::WOULD_BLOCK: return "would block";
 	case Error::TOO_LONG: return "message longer than the ring";
 	case Error::CLOSED: return "this end is closed";
+	case Error::ONE_WAY: return "this channel carries nothing that way";
 	case Error::PEER_CLOSED: return "other end closed";
 	case Error::PEER_DEAD: return "other end died";
 	case Error::BAD_SIZE: return "ring size out of range";
@@ -89,6 +91,7 @@ constexpr bulkhead::Error convert_error(Error error, Into<bulkhead::Error>)
 	case Error::BAD_SIZE:
 	case Error::REGION_TOO_SMALL:
 	case Error::MISALIGNED: return bulkhead::Error::INVALID;
+	case Error::ONE_WAY:
 	case Error::BAD_VERSION: return bulkhead::Error::NOT_SUPPORTED;
 	case Error::BAD_GENERATION: return bulkhead::Error::GONE;
 	case Error::BAD_MAGIC:

@@ -6,7 +6,18 @@
 namespace bulkhead::vchan {
 namespace {
 
-bool valid_size(uint32_t bytes) { return std::has_single_bit(bytes) && bytes <= RING_MAX; }
+bool valid_size(uint32_t bytes)
+{
+	return bytes == 0 || (std::has_single_bit(bytes) && bytes <= RING_MAX);
+}
+
+bool valid(Sizes sizes)
+{
+	if (sizes.to_client == 0 && sizes.to_server == 0) return false; // carries nothing
+	return valid_size(sizes.to_client) && valid_size(sizes.to_server);
+}
+
+uint32_t ceiling(uint32_t bytes) { return bytes ? std::bit_ceil(bytes) : 0; }
 
 size_t in_pages(uint32_t bytes) { return (bytes + PAGE - 1) & ~(PAGE - 1); }
 
@@ -32,9 +43,11 @@ Attachment view(std::span<std::byte> region, Sizes sizes, uint32_t generation, R
 
 Attempt<Sizes, Error> rounded(Sizes sizes)
 {
-	auto const fits = [](uint32_t bytes) { return bytes > 0 && bytes <= RING_MAX; };
-	if (!fits(sizes.to_client) || !fits(sizes.to_server)) return Error::BAD_SIZE;
-	return Sizes{std::bit_ceil(sizes.to_client), std::bit_ceil(sizes.to_server)};
+	// The next power of two may not exist.
+	if (sizes.to_client > RING_MAX || sizes.to_server > RING_MAX) return Error::BAD_SIZE;
+	Sizes const next{ceiling(sizes.to_client), ceiling(sizes.to_server)};
+	if (!valid(next)) return Error::BAD_SIZE;
+	return next;
 }
 
 size_t region_bytes(Sizes sizes)
@@ -65,12 +78,10 @@ Attempt<Attachment, Error> attach(std::span<std::byte> region, uint32_t generati
 	constexpr auto RELAXED = std::memory_order_relaxed;
 	if (header.magic.load(std::memory_order_acquire) != MAGIC) return Error::BAD_MAGIC;
 	if (header.version.load(RELAXED) != VERSION) return Error::BAD_VERSION;
-	uint32_t const to_client = header.to_client_bytes.load(RELAXED);
-	uint32_t const to_server = header.to_server_bytes.load(RELAXED);
-	if (!valid_size(to_client) || !valid_size(to_server)) return Error::BAD_SIZE;
+	Sizes const sizes{header.to_client_bytes.load(RELAXED), header.to_server_bytes.load(RELAXED)};
+	if (!valid(sizes)) return Error::BAD_SIZE;
 	if (header.generation.load(RELAXED) != generation || generation > GENERATION_MAX)
 		return Error::BAD_GENERATION;
-	Sizes const sizes{to_client, to_server};
 	if (region.size() < region_bytes(sizes)) return Error::REGION_TOO_SMALL;
 	return view(region, sizes, generation, role);
 }

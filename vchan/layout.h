@@ -80,7 +80,7 @@ enum class Life : uint8_t {
 inline constexpr unsigned GENERATION_SHIFT = 4;
 inline constexpr uint32_t GENERATION_MAX = UINT32_MAX >> GENERATION_SHIFT;
 
-/* The bytes of the two rings. */
+/* The bytes of the two rings. A channel that goes one way has 0 in the other. */
 struct Sizes
 {
 	uint32_t to_client;
@@ -89,10 +89,12 @@ struct Sizes
 	bool operator==(Sizes const &) const = default;
 };
 
-/* Both sizes rounded up to powers of two. Error: BAD_SIZE (0, or above `RING_MAX`). */
+/*
+ * Both sizes rounded up to powers of two; 0 stays. Error: BAD_SIZE (above `RING_MAX`, or both 0).
+ */
 Attempt<Sizes, Error> rounded(Sizes);
 
-/* Bytes of the region for sizes that are powers of two: a control page, and each ring in pages. */
+/* Bytes of the region for sizes that are rounded: a control page, and each ring in pages. */
 size_t region_bytes(Sizes);
 
 enum class Role : uint8_t { SERVER, CLIENT };
@@ -102,7 +104,7 @@ struct Attachment
 {
 	Side *own;
 	Side *peer;
-	std::span<uint8_t> out; // the ring to the peer
+	std::span<uint8_t> out; // the ring to the peer; empty: there is none
 	std::span<uint8_t> in;
 	uint32_t generation;
 	Role role;

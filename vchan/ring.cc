@@ -18,6 +18,7 @@ size_t total(std::span<VIEW const> views)
 template <typename BYTE>
 Pieces<std::span<BYTE>> pieces(std::span<BYTE> ring, uint32_t index, size_t size)
 {
+	if (ring.empty()) return {}; // there is no position
 	size_t const position = index & (ring.size() - 1);
 	size_t const first = std::min(size, ring.size() - position);
 	return {ring.subspan(position, first), ring.first(size - first)};
@@ -34,7 +35,7 @@ VIEW rest(Pieces<VIEW> const &pieces, size_t n)
 // After it the compiler must use the copy: it can't fetch from shared memory a second time.
 void copied() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
-bool valid(size_t size) { return std::has_single_bit(size) && size <= RING_MAX; }
+bool valid(size_t size) { return size == 0 || (std::has_single_bit(size) && size <= RING_MAX); }
 
 } // namespace
 

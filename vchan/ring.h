@@ -41,7 +41,10 @@ private:
 	Pieces<Mutable_bytes> _at(size_t size) const;
 
 public:
-	/* The size of `ring` is a power of two up to `RING_MAX`; indices begin at `first`. */
+	/*
+	 * The size of `ring` is a power of two up to `RING_MAX`; indices begin at `first`. Or the ring
+	 * is empty: then it never has room, and no word of the peer's is looked at.
+	 */
 	Producer(std::span<uint8_t> ring, Word &produced, Word const &consumed, uint32_t first = 0);
 
 	size_t capacity() const { return _ring.size(); }

@@ -361,11 +361,101 @@ TEST(Vchan_endpoint, looks_a_bounded_number_of_times_before_it_sleeps)
 	EXPECT_EQ(reading.result.value(), 1);
 }
 
+TEST(Vchan_endpoint, carries_bytes_one_way_and_says_so_of_the_other)
+{
+	for (Sizes sizes : {Sizes{4, 0}, Sizes{0, 4}}) {
+		Channel channel{sizes};
+		bool const down = sizes.to_client != 0;
+		Endpoint &sender = down ? channel.server : channel.client;
+		Endpoint &receiver = down ? channel.client : channel.server;
+		Job &sending = down ? channel.server_job : channel.client_job;
+		Job &receiving = down ? channel.client_job : channel.server_job;
+		EXPECT_EQ(sender.state(), State::CONNECTED);
+		Byte_string const bytes = counted(30);
+		Byte_string got(30);
+		auto const read_all = [](Job &job, Endpoint &end, Mutable_bytes to) -> Task<size_t, Error> {
+			for (size_t all = 0;;) {
+				size_t const n = co_await may(co_await end.read(job, to.subspan(all)));
+				if (n == 0) co_return all;
+				all += n;
+			}
+		};
+		Started reading{receiving, read_all(receiving, receiver, got)};
+		Started writing{sending, sender.write_all(sending, bytes)};
+		channel.settle();
+		EXPECT_EQ(writing.result.value(), bytes.size());
+		sender.finish();
+		EXPECT_EQ(receiver.state(), State::HALF_CLOSED);
+		channel.settle();
+		EXPECT_EQ(reading.result.value(), bytes.size());
+		EXPECT_EQ(got, bytes);
+		receiver.close();
+		EXPECT_EQ(sender.state(), State::CLOSED);
+	}
+}
+
+TEST(Vchan_endpoint, refuses_all_operations_of_the_way_that_does_not_exist)
+{
+	Channel channel{{4, 0}};
+	Endpoint &sender = channel.server, &receiver = channel.client;
+	Job &job = channel.server_job;
+	// Nobody looks at the words of a ring that isn't there.
+	channel.region.control().client.produced = 77;
+	channel.region.control().server.consumed = 77;
+	Byte_string got(1);
+	for (size_t n : {size_t{0}, size_t{1}}) {
+		Mutable_bytes const some = Mutable_bytes(got).first(n);
+		EXPECT_EQ(sender.try_read(some).error(), Error::ONE_WAY);
+		EXPECT_EQ(sender.try_receive(some).error(), Error::ONE_WAY);
+		EXPECT_EQ(sender.peek(n).error(), Error::ONE_WAY);
+		EXPECT_EQ(receiver.try_write(some).error(), Error::ONE_WAY);
+		EXPECT_EQ(receiver.try_send(some).error(), Error::ONE_WAY);
+		EXPECT_EQ(receiver.reserve(n).error(), Error::ONE_WAY);
+		EXPECT_EQ(sync_wait(job, sender.read(job, some)).error(), Error::ONE_WAY);
+		EXPECT_EQ(sync_wait(job, sender.receive(job, some)).error(), Error::ONE_WAY);
+		EXPECT_EQ(sync_wait(job, sender.wait_for_data(job, n)).error(), Error::ONE_WAY);
+		EXPECT_EQ(sync_wait(job, receiver.write(job, some)).error(), Error::ONE_WAY);
+		EXPECT_EQ(sync_wait(job, receiver.write_all(job, some)).error(), Error::ONE_WAY);
+		EXPECT_EQ(sync_wait(job, receiver.send(job, some)).error(), Error::ONE_WAY);
+		EXPECT_EQ(sync_wait(job, receiver.wait_for_room(job, n)).error(), Error::ONE_WAY);
+	}
+	EXPECT_EQ(sender.readable().error(), Error::ONE_WAY);
+	EXPECT_EQ(receiver.writable().error(), Error::ONE_WAY);
+	EXPECT_TRUE(sync_wait(job, sender.wait_for_peer(job)).ok());
+	EXPECT_EQ(sender.try_write(got).value(), 1);
+	EXPECT_EQ(receiver.try_read(got).value(), 1);
+	EXPECT_FALSE(sender.fault() || receiver.fault());
+	sender.close();
+	EXPECT_EQ(sender.try_read(got).error(), Error::ONE_WAY);
+	EXPECT_EQ(receiver.try_read(got).value(), 0) << "the end";
+}
+
+TEST(Vchan_endpoint, notices_lies_and_the_end_where_it_goes_one_way)
+{
+	Channel channel{{1, 0}};
+	Byte_string const full = counted(1);
+	ASSERT_EQ(channel.server.try_write(full).value(), 1);
+	Started writing{channel.server_job, channel.server.write(channel.server_job, full)};
+	channel.executor.run_ready();
+	ASSERT_FALSE(writing.done());
+	channel.client.close();
+	channel.settle();
+	EXPECT_EQ(writing.result.error(), Error::PEER_CLOSED);
+
+	Channel hostile{{1, 0}};
+	hostile.region.control().client.consumed = 1;
+	ASSERT_EQ(hostile.server.try_write(full).value(), 1);
+	hostile.region.control().client.consumed = 2;
+	EXPECT_EQ(hostile.server.try_write(full).error(), Error::PEER_CONSUMED_TOO_MUCH);
+	EXPECT_EQ(hostile.server.try_read(Mutable_bytes{}).error(), Error::PEER_CONSUMED_TOO_MUCH);
+}
+
 TEST(Vchan_endpoint, survives_random_words_between_its_operations)
 {
 	std::minstd_rand random{3};
 	for (int run = 0; run < 3000; ++run) {
-		Channel channel{{1U << random() % 5, 1U << random() % 5}};
+		uint32_t const to_client = random() % 6 ? 1U << random() % 5 : 0;
+		Channel channel{{to_client, to_client && random() % 6 == 0 ? 0 : 1U << random() % 5}};
 		Side &peer = channel.region.control().client;
 		Byte_string buffer(1 + random() % 40);
 		Started reading{channel.server_job, channel.server.read(channel.server_job, buffer)};

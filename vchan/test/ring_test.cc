@@ -119,6 +119,28 @@ TEST(Vchan_ring, shows_bytes_and_room_where_they_lie)
 	EXPECT_EQ(pair.consumer.peek(0).value().size(), 0);
 }
 
+TEST(Vchan_ring, of_no_bytes_carries_nothing_and_believes_nothing)
+{
+	for (uint32_t const first : {0U, 5U, UINT32_MAX}) {
+		Pair pair{0, first};
+		pair.produced = pair.consumed = first + 3;
+		Byte_string bytes(2);
+		EXPECT_EQ(pair.producer.room().value(), 0);
+		EXPECT_EQ(pair.consumer.available().value(), 0);
+		EXPECT_EQ(pair.producer.reserve().value().size(), 0);
+		EXPECT_EQ(pair.consumer.peek().value().size(), 0);
+		EXPECT_EQ(write(pair.producer, bytes).value(), 0);
+		EXPECT_EQ(read(pair.consumer, bytes).value(), 0);
+		EXPECT_EQ(send(pair.producer, bytes).error(), Error::TOO_LONG);
+		EXPECT_EQ(receive(pair.consumer, bytes).error(), Error::TOO_LONG);
+		pair.producer.commit(0);
+		pair.consumer.commit(0);
+		EXPECT_EQ(pair.produced, first + 3) << "never written";
+		EXPECT_EQ(pair.consumed, first + 3);
+		EXPECT_TRUE(pair.untouched());
+	}
+}
+
 TEST(Vchan_ring, matches_a_queue_under_random_operations)
 {
 	std::minstd_rand random{1};
