@@ -3,7 +3,7 @@
 #   bulkhead_library(NAME base SOURCES a.cc HEADERS a.h LINK bulkhead::x PKG_CONFIG fuse3
 #                    [FREESTANDING] [NO_INSTALL] [RTTI])
 #   bulkhead_module(NAME x OUTPUT_NAME tss2-tcti-bulkhead SOURCES … LINK … [DESTINATION lib/…])
-#   bulkhead_test(NAME base_test SOURCES test/a_test.cc LINK bulkhead::base [TIMEOUT_S 120] [SERIAL])
+#   bulkhead_test(NAME base_test SOURCES test/a_test.cc LINK bulkhead::base [TIMEOUT_S 120] [SERIAL] [THREADS])
 #   bulkhead_fuzz(NAME manifest_fuzz SOURCES … LINK … CORPUS fuzz/corpus/manifest [DICTIONARY x.dict])
 #   bulkhead_bench(NAME ram_bench SOURCES … LINK …)
 #   bulkhead_program(NAME bulkhead SOURCES … LINK … [NO_INSTALL])
@@ -26,8 +26,8 @@ set(BULKHEAD_FOREIGN
 	"benchmark::benchmark|benchmark|Requires|benchmark"
 )
 
-# What ./run builds together: `ninja libraries`, `programs`, `benches`, `fuzz_targets`.
-foreach(group libraries programs benches fuzz_targets)
+# What ./run builds together: `ninja libraries`, `programs`, `benches`, `fuzz_targets`, `thread_tests`.
+foreach(group libraries programs benches fuzz_targets thread_tests)
 	add_custom_target(${group})
 endforeach()
 
@@ -194,9 +194,10 @@ function(bulkhead_module)
 	endif()
 endfunction()
 
-# GoogleTest's main is linked; a test with a main of its own wins over it.
+# GoogleTest's main is linked; a test with a main of its own wins over it. THREADS: memory is shared with other threads,
+# so the preset `thread` runs it, too.
 function(bulkhead_test)
-	cmake_parse_arguments(PARSE_ARGV 0 ARG "SERIAL" "NAME;TIMEOUT_S" "SOURCES;LINK;PKG_CONFIG")
+	cmake_parse_arguments(PARSE_ARGV 0 ARG "SERIAL;THREADS" "NAME;TIMEOUT_S" "SOURCES;LINK;PKG_CONFIG")
 	_bulkhead_check_arguments(bulkhead_test)
 	if(NOT BULKHEAD_TESTS)
 		return()
@@ -208,6 +209,10 @@ function(bulkhead_test)
 	if(ARG_SERIAL)
 		set(serial ON)
 	endif()
+	set(label unit)
+	if(ARG_THREADS)
+		set(label threads)
+	endif()
 	add_executable(${ARG_NAME} ${ARG_SOURCES})
 	# RTTI stays off as in the libraries: a fake may derive from an interface whose type information doesn't exist.
 	target_compile_options(${ARG_NAME} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
@@ -218,9 +223,12 @@ function(bulkhead_test)
 	target_compile_definitions(${ARG_NAME} PRIVATE BULKHEAD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest GTest::gtest_main)
 	_bulkhead_pkg_config(${ARG_NAME} PRIVATE ${ARG_PKG_CONFIG})
+	if(ARG_THREADS)
+		add_dependencies(thread_tests ${ARG_NAME})
+	endif()
 	gtest_discover_tests(${ARG_NAME}
 		TEST_PREFIX "${ARG_NAME}." DISCOVERY_TIMEOUT 120
-		PROPERTIES TIMEOUT ${ARG_TIMEOUT_S} RUN_SERIAL ${serial} LABELS unit)
+		PROPERTIES TIMEOUT ${ARG_TIMEOUT_S} RUN_SERIAL ${serial} LABELS ${label})
 endfunction()
 
 # Preset `fuzz`: a libFuzzer program. Everywhere: a test that replays the corpus, one run of the program over the folder.
