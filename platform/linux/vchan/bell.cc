@@ -1,0 +1,32 @@
+#include "platform/linux/vchan/bell.h"
+
+#include <cerrno>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+namespace bulkhead::linux_host {
+
+uint32_t Bell::events() { return EPOLLIN | EPOLLRDHUP | EPOLLET; }
+
+bool Bell::ended(uint32_t events) { return (events & (EPOLLHUP | EPOLLERR)) != 0; }
+
+bool Bell::suitable(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t length = sizeof(domain);
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0) return false;
+	length = sizeof(type);
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) return false;
+	return domain == AF_UNIX && type == SOCK_SEQPACKET;
+}
+
+void Bell::ring()
+{
+	if (!_out) return;
+	int const kept = errno;
+	// Fails if the peer has ended, which our other socket tells.
+	(void)shutdown(_out.value(), SHUT_WR);
+	errno = kept;
+}
+
+} // namespace bulkhead::linux_host

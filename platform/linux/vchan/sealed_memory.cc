@@ -1,0 +1,89 @@
+#include "platform/linux/vchan/sealed_memory.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <utility>
+
+namespace bulkhead::linux_host {
+namespace {
+
+constexpr int SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+constexpr unsigned NOEXEC_SEAL = 8; // MFD_NOEXEC_SEAL, which older headers lack
+constexpr off_t BYTES_MAX = off_t{1} << 30;
+
+Connect_error of_errno()
+{
+	switch (errno) {
+	case EMFILE:
+	case ENFILE: return Connect_error::TOO_MANY_OPEN;
+	case ENOMEM:
+	case ENOSPC: return Connect_error::OUT_OF_MEMORY;
+	default: return Connect_error::SYSTEM;
+	}
+}
+
+int new_memfd()
+{
+	unsigned const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	// Linux before 6.3 doesn't know that memory which is never executed can be said to be so.
+	int const fd = memfd_create("vchan", flags | NOEXEC_SEAL);
+	return fd < 0 && errno == EINVAL ? memfd_create("vchan", flags) : fd;
+}
+
+} // namespace
+
+Sealed_memory::Sealed_memory(Sealed_memory &&other) noexcept
+	: _start(std::exchange(other._start, nullptr)), _size(std::exchange(other._size, 0))
+{}
+
+Sealed_memory &Sealed_memory::operator=(Sealed_memory &&other) noexcept
+{
+	std::swap(_start, other._start);
+	std::swap(_size, other._size);
+	return *this;
+}
+
+Sealed_memory::~Sealed_memory()
+{
+	if (_start) munmap(_start, _size);
+}
+
+Attempt<Owned_fd, Connect_error> Sealed_memory::create(size_t bytes)
+{
+	Owned_fd memory{new_memfd()};
+	if (!memory) return of_errno();
+	if (ftruncate(memory.value(), static_cast<off_t>(bytes)) != 0) return of_errno();
+	if (fcntl(memory.value(), F_ADD_SEALS, SEALS) != 0) return of_errno();
+	return memory;
+}
+
+Attempt<Sealed_memory, Connect_error> Sealed_memory::map(int memory)
+{
+	// First what asks no file system: one of a hostile user's might never answer.
+	int const seals = fcntl(memory, F_GET_SEALS);
+	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) return Connect_error::BAD_MEMORY;
+	struct statfs place{};
+	// Huge pages can run out at any access.
+	if (fstatfs(memory, &place) != 0 || place.f_type != TMPFS_MAGIC)
+		return Connect_error::BAD_MEMORY;
+	struct stat file{};
+	if (fstat(memory, &file) != 0 || file.st_size <= 0 || file.st_size > BYTES_MAX)
+		return Connect_error::BAD_MEMORY;
+	auto const size = static_cast<size_t>(file.st_size);
+	void *const start = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	// Sealed against writing, or opened for reading only.
+	if (start == MAP_FAILED && (errno == EPERM || errno == EACCES))
+		return Connect_error::BAD_MEMORY;
+	if (start == MAP_FAILED) return of_errno();
+	Sealed_memory mapped;
+	mapped._start = static_cast<std::byte *>(start);
+	mapped._size = size;
+	return mapped;
+}
+
+} // namespace bulkhead::linux_host

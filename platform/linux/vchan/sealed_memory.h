@@ -1,0 +1,40 @@
+#pragma once
+
+// Memory that two processes share and neither can take away under the other: a memfd, sealed
+// against shrinking and growing, so that no access to it can fault.
+
+#include "base/attempt.h"
+#include "platform/linux/descriptor.h"
+#include "platform/linux/vchan/connect_error.h"
+
+#include <cstddef>
+#include <span>
+
+namespace bulkhead::linux_host {
+
+/* Mapped readable and writable as long as this object lives. */
+class Sealed_memory
+{
+private:
+	std::byte *_start = nullptr;
+	size_t _size = 0;
+
+public:
+	Sealed_memory() = default;
+	Sealed_memory(Sealed_memory &&) noexcept;
+	Sealed_memory &operator=(Sealed_memory &&) noexcept;
+	~Sealed_memory();
+
+	/* New memory, all 0 and not mapped. Errors: TOO_MANY_OPEN, OUT_OF_MEMORY, SYSTEM (`errno`). */
+	static Attempt<Owned_fd, Connect_error> create(size_t bytes);
+
+	/*
+	 * Maps memory that somebody has handed over, whole. Errors: BAD_MEMORY (no memfd, not sealed
+	 * against shrinking, of huge pages, empty or above 1 GiB), OUT_OF_MEMORY, SYSTEM (`errno`).
+	 */
+	static Attempt<Sealed_memory, Connect_error> map(int memory);
+
+	std::span<std::byte> bytes() const { return {_start, _size}; }
+};
+
+} // namespace bulkhead::linux_host
