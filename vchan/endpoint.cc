@@ -125,6 +125,11 @@ State Endpoint::state()
 	return _peer_life == Life::OPEN ? State::CONNECTED : State::WAITING;
 }
 
+bool Endpoint::peer_finished()
+{
+	return !_look_at_peer().ok() || _peer_dead || _peer_life >= Life::FINISHED;
+}
+
 void Endpoint::finish()
 {
 	_publish(Life::FINISHED);

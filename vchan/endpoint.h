@@ -101,6 +101,9 @@ public:
 	/* Looks at the peer first. */
 	State state();
 
+	/* Whether the peer will commit no more, as it has finished, closed or died; looks at it. */
+	bool peer_finished();
+
 	/* Why the channel is BROKEN. */
 	std::optional<Error> fault() const { return _fault; }
 

@@ -263,6 +263,17 @@ TEST(Vchan_endpoint, wakes_all_who_wait_when_the_peer_finishes_closes_or_dies)
 	}
 }
 
+TEST(Vchan_endpoint, tells_the_peers_end_from_its_own)
+{
+	Channel channel{{64, 64}};
+	channel.client.finish();
+	EXPECT_EQ(channel.client.state(), State::HALF_CLOSED);
+	EXPECT_FALSE(channel.client.peer_finished());
+	EXPECT_TRUE(channel.server.peer_finished());
+	channel.server.close();
+	EXPECT_TRUE(channel.client.peer_finished());
+}
+
 TEST(Vchan_endpoint, ends_its_own_writers_when_it_finishes)
 {
 	Channel channel{{1, 1}};
