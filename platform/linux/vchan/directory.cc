@@ -93,7 +93,8 @@ uint64_t now_ms()
 {
 	timespec now{};
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
+	return static_cast<uint64_t>(now.tv_sec) * 1000 +
+		static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
 }
 
 Owned_fd unix_socket()
@@ -227,7 +228,8 @@ Attempt<void, Connect_error> Directory::_check_safe()
 	if (fstat(_fd.value(), &status) != 0) return _fail("fstat", errno);
 	if (!trusted(status.st_uid))
 		return _fail(Connect_error::UNSAFE_DIRECTORY,
-			_path + " belongs to " + user_text(status.st_uid) + ", who could replace what is in it;" +
+			_path + " belongs to " + user_text(status.st_uid) +
+				", who could replace what is in it;" +
 				" use one of root's or your own (BULKHEAD_VCHAN_DIR)");
 	if (others_replace(status))
 		return _fail(Connect_error::UNSAFE_DIRECTORY,
@@ -237,14 +239,15 @@ Attempt<void, Connect_error> Directory::_check_safe()
 	return Ok{};
 }
 
-Attempt<std::string, Connect_error> Directory::_rules_text()
+/* The text of the access rules; none if the directory has no such file. */
+Attempt<std::optional<std::string>, Connect_error> Directory::_rules_text()
 {
-	std::string const path = _path + '/' + RULES;
 	auto const bad = [&](std::string const &text) {
-		return _fail(Connect_error::BAD_RULES, path + ' ' + text);
+		return _fail(Connect_error::BAD_RULES, _path + '/' + RULES + ' ' + text);
 	};
 	Owned_fd const file{openat(_fd.value(), RULES, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
 	if (!file) {
+		if (errno == ENOENT) return std::nullopt;
 		if (errno == ELOOP) return bad("is a symbolic link; put the file itself there");
 		if (of_errno(errno) == Connect_error::TOO_MANY_OPEN) return _fail(RULES, errno);
 		return bad("can't be opened: " + std::string(strerror(errno)) + "; " +
@@ -265,15 +268,15 @@ Attempt<std::string, Connect_error> Directory::_rules_text()
 		return bad("can't be read: " + std::string(strerror(errno)));
 	if (text.size() > RULES_MAX_BYTES)
 		return bad("is longer than 64 KiB; use a directory for fewer domains");
-	return text;
+	return std::optional(std::move(text));
 }
 
 Attempt<void, Connect_error> Directory::_read_rules()
 {
-	if (faccessat(_fd.value(), RULES, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
-		return Ok{};
 	// The file is closed before users are looked up, which takes descriptors.
-	auto const faults = _rules.read(TRY(_rules_text()));
+	std::optional<std::string> const given = TRY(_rules_text());
+	if (!given) return Ok{};
+	auto const faults = _rules.read(*given);
 	if (faults.empty()) return Ok{};
 	std::string text;
 	for (auto const &fault : faults) {
@@ -300,8 +303,8 @@ Attempt<void, Connect_error> Directory::_still_there()
 }
 
 /*
- * Each lock has an open file of its own: one that a child shares since a fork would not keep the two
- * apart.
+ * Each lock has an open file of its own: one that a child shares since a fork would not keep the
+ * two apart.
  */
 Attempt<Directory::Lock, Connect_error> Directory::_lock(unsigned patience_ms)
 {
@@ -314,7 +317,8 @@ Attempt<Directory::Lock, Connect_error> Directory::_lock(unsigned patience_ms)
 		if (errno != EWOULDBLOCK) return _fail("flock", errno);
 		if (now_ms() >= until_ms)
 			return _fail(Connect_error::LOCKED,
-				_path + " is locked by another process; find it with fuser, and end it if it hangs");
+				_path +
+					" is locked by another process; find it with fuser, and end it if it hangs");
 		sleep_us(pause_us);
 	}
 	return Lock{std::move(fd)};
@@ -418,8 +422,7 @@ Attempt<Listening, Connect_error> Directory::listen(Channel_name const &name)
 	Listening made = TRY(_bind(made_as, _rules.allows_others(name.client) ? 0666 : 0600));
 	// Whoever finds the name can connect to it: it comes when all else is done.
 	std::string const file = name.file();
-	if (renameat2(
-			_fd.value(), made_as.c_str(), _fd.value(), file.c_str(), RENAME_NOREPLACE) == 0)
+	if (renameat2(_fd.value(), made_as.c_str(), _fd.value(), file.c_str(), RENAME_NOREPLACE) == 0)
 		return made;
 	int const number = errno;
 	unlinkat(_fd.value(), made_as.c_str(), 0);
@@ -495,7 +498,8 @@ Attempt<Owned_fd, Connect_error> Directory::watch()
 		// As we keep it open, its own end would be told after ours only: what contains it knows.
 		Owned_fd const parent{openat(_fd.value(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 		if (!parent && errno != EACCES) return _fail("open", errno);
-		watched = !parent || add(parent.value(), IN_DELETE | IN_ONLYDIR) || errno == EACCES;
+		watched =
+			!parent || add(parent.value(), IN_DELETE | IN_ONLYDIR | IN_MASK_ADD) || errno == EACCES;
 	}
 	if (!watched && errno == ENOSPC)
 		return _fail(Connect_error::TOO_MANY_WATCHES,

@@ -9,6 +9,8 @@
 #include "platform/linux/vchan/access_rules.h"
 #include "platform/linux/vchan/connect_error.h"
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -84,7 +86,7 @@ private:
 	Attempt<void, Connect_error> _make_default();
 	Attempt<void, Connect_error> _check_safe();
 	Attempt<void, Connect_error> _read_rules();
-	Attempt<std::string, Connect_error> _rules_text();
+	Attempt<std::optional<std::string>, Connect_error> _rules_text();
 	Attempt<void, Connect_error> _still_there();
 	Attempt<Lock, Connect_error> _lock(unsigned patience_ms);
 	Attempt<Visit, Connect_error> _visit(std::string const &file);

@@ -34,15 +34,15 @@ Attempt<void, Connect_error> check(Bytes message, uint32_t magic, size_t size)
 
 std::array<uint8_t, HELLO_BYTES> encode(Hello const &hello)
 {
-	return std::bit_cast<std::array<uint8_t, HELLO_BYTES>>(std::array<uint32_t, 5>{HELLO_MAGIC,
-		HELLO_VERSION, static_cast<uint32_t>(hello.server), static_cast<uint32_t>(hello.client),
-		static_cast<uint32_t>(hello.port)});
+	return std::bit_cast<std::array<uint8_t, HELLO_BYTES>>(
+		std::array<uint32_t, 5>{HELLO_MAGIC, HELLO_VERSION, static_cast<uint32_t>(hello.server),
+			static_cast<uint32_t>(hello.client), static_cast<uint32_t>(hello.port)});
 }
 
 std::array<uint8_t, WELCOME_BYTES> encode(Welcome const &welcome)
 {
-	return std::bit_cast<std::array<uint8_t, WELCOME_BYTES>>(std::array<uint32_t, 4>{WELCOME_MAGIC,
-		HELLO_VERSION, static_cast<uint32_t>(welcome.status), welcome.generation});
+	return std::bit_cast<std::array<uint8_t, WELCOME_BYTES>>(std::array<uint32_t, 4>{
+		WELCOME_MAGIC, HELLO_VERSION, static_cast<uint32_t>(welcome.status), welcome.generation});
 }
 
 Attempt<Hello, Connect_error> decode_hello(Bytes message)
