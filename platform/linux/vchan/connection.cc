@@ -333,10 +333,11 @@ Done Connection::_accept()
 		(void)send_message(client.value(), encode(Welcome{Welcome::Status::NOT_ALLOWED}));
 		return Ok{};
 	}
-	// Who says nothing makes room for others.
-	unsigned const place = _next_pending++ % PENDING_MAX;
-	_pending[place] = std::move(client);
-	return _observe(_pending[place].value(), EPOLLIN, PENDING + place);
+	// Who says nothing makes room for others; most have spoken already.
+	Owned_fd &place = _pending[_next_pending % PENDING_MAX];
+	place = std::move(client);
+	TRY(_observe(place.value(), EPOLLIN, PENDING + _next_pending++ % PENDING_MAX));
+	return _greeted(place);
 }
 
 /* Server: what a client has said. Whatever is wrong with it, others may come. */

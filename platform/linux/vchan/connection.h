@@ -27,6 +27,8 @@ struct Channel_end
 /*
  * Belongs to one thread, as the Endpoint in it, which the caller uses once it is there: to send,
  * receive, and to say what is waited for. No call blocks except `wait`, and those of Directory.
+ * A child that was forked and calls no exec holds its parent's end, too: then the peer hears of the
+ * death of the last of them.
  */
 class Connection
 {
