@@ -801,7 +801,8 @@ TEST_F(Directory_test, has_one_server_at_most_however_many_begin_and_die)
 		for (int i = 0; i < 4; ++i) rivals.emplace_back(path);
 		std::vector<Rival> killed;
 		for (int i = 0; i < 2; ++i) {
-			for (unsigned wait = random() % 20'000; wait; --wait) asm volatile("");
+			std::swap(rivals[random() % rivals.size()], rivals.back());
+			for (unsigned wait = random() % 1'000'000; wait; --wait) asm volatile("");
 			rivals.back().end();
 			killed.push_back(std::move(rivals.back()));
 			rivals.pop_back();
