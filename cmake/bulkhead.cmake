@@ -3,7 +3,8 @@
 #   bulkhead_library(NAME base SOURCES a.cc HEADERS a.h LINK bulkhead::x PKG_CONFIG fuse3
 #                    [FREESTANDING] [NO_INSTALL] [RTTI])
 #   bulkhead_module(NAME x OUTPUT_NAME tss2-tcti-bulkhead SOURCES … LINK … [DESTINATION lib/…])
-#   bulkhead_test(NAME base_test SOURCES test/a_test.cc LINK bulkhead::base [TIMEOUT_S 120] [SERIAL] [THREADS])
+#   bulkhead_test(NAME base_test SOURCES test/a_test.cc LINK bulkhead::base [TIMEOUT_S 120] [SERIAL] [THREADS]
+#                 [STAND_ALONE])
 #   bulkhead_fuzz(NAME manifest_fuzz SOURCES … LINK … CORPUS fuzz/corpus/manifest [DICTIONARY x.dict])
 #   bulkhead_bench(NAME ram_bench SOURCES … LINK …)
 #   bulkhead_program(NAME bulkhead SOURCES … LINK … [NO_INSTALL])
@@ -26,8 +27,8 @@ set(BULKHEAD_FOREIGN
 	"benchmark::benchmark|benchmark|Requires|benchmark"
 )
 
-# What ./run builds together: `ninja libraries`, `programs`, `benches`, `fuzz_targets`, `thread_tests`.
-foreach(group libraries programs benches fuzz_targets thread_tests)
+# What ./run builds together: `ninja libraries`, `programs`, `benches`, `fuzz_targets`, …
+foreach(group libraries programs benches fuzz_targets thread_tests stand_alone_tests)
 	add_custom_target(${group})
 endforeach()
 
@@ -195,11 +196,16 @@ function(bulkhead_module)
 endfunction()
 
 # GoogleTest's main is linked; a test with a main of its own wins over it. THREADS: memory is shared with other threads,
-# so the preset `thread` runs it, too.
+# so the preset `thread` runs it, too. STAND_ALONE: a program of its own, one test, that needs no GoogleTest, so the preset
+# `linux-aarch64` runs it, too.
 function(bulkhead_test)
-	cmake_parse_arguments(PARSE_ARGV 0 ARG "SERIAL;THREADS" "NAME;TIMEOUT_S" "SOURCES;LINK;PKG_CONFIG")
+	cmake_parse_arguments(PARSE_ARGV 0 ARG "SERIAL;STAND_ALONE;THREADS" "NAME;TIMEOUT_S" "SOURCES;LINK;PKG_CONFIG")
 	_bulkhead_check_arguments(bulkhead_test)
-	if(NOT BULKHEAD_TESTS)
+	set(here ${BULKHEAD_TESTS})
+	if(ARG_STAND_ALONE AND BULKHEAD_STAND_ALONE_TESTS)
+		set(here ON)
+	endif()
+	if(NOT here)
 		return()
 	endif()
 	if(NOT ARG_TIMEOUT_S)
@@ -221,11 +227,19 @@ function(bulkhead_test)
 		$<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>
 		$<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overread>)
 	target_compile_definitions(${ARG_NAME} PRIVATE BULKHEAD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest GTest::gtest_main)
+	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK})
 	_bulkhead_pkg_config(${ARG_NAME} PRIVATE ${ARG_PKG_CONFIG})
 	if(ARG_THREADS)
 		add_dependencies(thread_tests ${ARG_NAME})
 	endif()
+	if(ARG_STAND_ALONE)
+		add_dependencies(stand_alone_tests ${ARG_NAME})
+		add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+		set_tests_properties(${ARG_NAME} PROPERTIES
+			TIMEOUT ${ARG_TIMEOUT_S} RUN_SERIAL ${serial} LABELS ${label})
+		return()
+	endif()
+	_bulkhead_link(${ARG_NAME} PRIVATE GTest::gmock GTest::gtest GTest::gtest_main)
 	gtest_discover_tests(${ARG_NAME}
 		TEST_PREFIX "${ARG_NAME}." DISCOVERY_TIMEOUT 120
 		PROPERTIES TIMEOUT ${ARG_TIMEOUT_S} RUN_SERIAL ${serial} LABELS ${label})

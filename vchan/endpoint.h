@@ -160,7 +160,8 @@ public:
 	 * OUT_OF_FRAMES. Views of views stay the caller's until the task ends.
 	 *
 	 * `write_all` returns fewer bytes than given only if it failed half way; the next call tells
-	 * why.
+	 * why. Who sends a message whole and who receives whole ones of another size may wait for each
+	 * other, if the two together exceed the ring: agree on sizes, or `read`.
 	 */
 	Task<size_t, Error> read(Job &, Mutable_bytes to, uint64_t until_us = NEVER_US);
 	Task<size_t, Error> read(
