@@ -90,8 +90,8 @@ void unobserve(int epoll, int fd)
 
 } // namespace
 
-Socket_name::Socket_name(std::string directory_, int server, int client, int port)
-	: directory(std::move(directory_)),
+Socket_name::Socket_name(std::string where, int server, int client, int port)
+	: directory(std::move(where)),
 	  file("vchan." + std::to_string(server) + '.' + std::to_string(client) + '.' +
 		  std::to_string(port) + ".sock")
 {
