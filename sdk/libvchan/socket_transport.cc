@@ -240,6 +240,21 @@ State Socket_transport::state()
 	return _finished || _peer_finished ? State::HALF_CLOSED : State::CONNECTED;
 }
 
+bool Socket_transport::peer_finished()
+{
+	_look_at_peer();
+	return _peer_finished || _peer_dead || _error != 0;
+}
+
+std::optional<uid_t> Socket_transport::peer_user() const
+{
+	ucred peer{};
+	socklen_t size = sizeof(peer);
+	if (!_socket || getsockopt(_socket.value(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+		return {};
+	return peer.uid;
+}
+
 size_t Socket_transport::read_capacity() const { return _server || _socket ? _in->capacity() : 0; }
 
 size_t Socket_transport::write_capacity() const

@@ -89,6 +89,8 @@ public:
 	int look() override;
 	int wait(uint64_t until_us) override;
 	vchan::State state() override;
+	bool peer_finished() override;
+	std::optional<uid_t> peer_user() const override;
 	std::string const &message() const override { return _message; }
 	size_t read_capacity() const override;
 	size_t write_capacity() const override;

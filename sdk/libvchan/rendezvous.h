@@ -1,0 +1,22 @@
+#pragma once
+
+// Finds the transport and the names of a channel that a C program asks for; what it doesn't say
+// comes from the environment.
+
+#include "sdk/libvchan/transport.h"
+
+namespace bulkhead::sdk {
+
+/* A domain id from the environment: $VCHAN_DOMAIN. */
+inline constexpr int OWN_FROM_ENVIRONMENT = -1;
+
+/*
+ * Begins to listen or to search with a transport of this name; null: $BULKHEAD_VCHAN, else `shm`.
+ * Null and `why`, and its errno, if that can't be: EINVAL (domains, port), EDESTADDRREQ (no own
+ * domain), ELOOP (a domain and itself), EPROTONOSUPPORT (no such transport), EOPNOTSUPP (not yet),
+ * and those of the transport.
+ */
+std::unique_ptr<Transport> open_transport(
+	char const *name, Wanted wanted, int &error, std::string &why);
+
+} // namespace bulkhead::sdk
