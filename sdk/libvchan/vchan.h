@@ -97,9 +97,9 @@ int bulkhead_vchan_listen(
 	Bulkhead_vchan **channel, int domain, int port, Bulkhead_vchan_options const *options);
 
 /*
- * Looks for the server `domain`. Doesn't block: the channel is WAITING until
- * `bulkhead_vchan_connect_wait` returns 0, or `bulkhead_vchan_look` has been called as often as it
- * takes. Errors, here and later: as above but -EADDRINUSE, and -EDQUOT (limit of inotify),
+ * Looks for the server `domain`. Doesn't block: the channel may be there at once, or be WAITING
+ * until `bulkhead_vchan_connect_wait` returns 0, or `bulkhead_vchan_look` has been called as often
+ * as it takes. Errors, here and later: as above but -EADDRINUSE, and -EDQUOT (limit of inotify),
  * -ECONNREFUSED (too many clients wait there), -EPROTOTYPE (the server speaks another version or
  * transport), -EBADMSG (it says what makes no sense).
  */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -176,6 +177,40 @@ TEST_P(Libvchan, says_whats_wrong_with_the_place)
 	EXPECT_EQ(errno, ENOENT) << bulkhead_vchan_last_error();
 	EXPECT_EQ(libvchan_client_init(CLIENT, PORT), nullptr);
 	EXPECT_EQ(errno, ENOENT) << bulkhead_vchan_last_error();
+}
+
+TEST_P(Libvchan, says_that_the_other_side_uses_another_transport)
+{
+	listen();
+	be(CLIENT);
+	setenv("BULKHEAD_VCHAN", shm() ? "socket" : "shm", 1);
+	EXPECT_EQ(libvchan_client_init(SERVER, PORT), nullptr);
+	EXPECT_EQ(errno, EPROTOTYPE) << bulkhead_vchan_last_error();
+}
+
+TEST_P(Libvchan, says_that_there_are_no_descriptors_and_leaks_none)
+{
+	be(SERVER);
+	int const first_free = dup(0);
+	close(first_free);
+	rlimit usual{};
+	ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &usual), 0);
+	rlimit limit = usual;
+	// Whichever of its descriptors is one too many.
+	for (int more = 0; !server; ++more) {
+		limit.rlim_cur = static_cast<rlim_t>(first_free + more);
+		ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		errno = 0;
+		server.reset(libvchan_server_init(CLIENT, PORT, 4096, 4096));
+		int const error = errno;
+		ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+		ASSERT_TRUE(server || error == EMFILE) << bulkhead_vchan_last_error();
+		if (server) break;
+		int const free_now = dup(0);
+		close(free_now);
+		EXPECT_EQ(free_now, first_free) << bulkhead_vchan_last_error();
+		EXPECT_TRUE(std::filesystem::is_empty(place.path()));
+	}
 }
 
 TEST_P(Libvchan, says_which_transports_there_are)
