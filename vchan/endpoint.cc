@@ -6,7 +6,6 @@ namespace bulkhead::vchan {
 namespace {
 
 constexpr uint32_t TICKET_MAX = UINT32_MAX >> TICKET_SHIFT;
-constexpr unsigned SPIN_LEAST = 16;
 
 bool blocked(Attempt<size_t, Error> const &result)
 {
@@ -303,24 +302,11 @@ void Endpoint::commit_read(size_t n)
 	if (n) _notify(sleep_for::ROOM);
 }
 
-// Looking again is cheap where the peer answers at once, and wasted where it doesn't.
-void Endpoint::_spun(unsigned looks, unsigned budget)
-{
-	if (budget == 0) return;
-	_spin = looks < budget ? std::min(2 * _spin, SPIN_LIMIT) : std::max(_spin / 2, SPIN_LEAST);
-}
-
 template <typename LOOK>
 Task<size_t, Error> Endpoint::_later(Job &job, uint32_t reasons, uint64_t until_us, LOOK look)
 {
-	unsigned const budget = job.executor.ready() ? 0 : std::min(job.spin, _spin);
-	for (unsigned looks = 0; looks < budget; ++looks) {
-		auto const result = look();
-		if (blocked(result)) continue;
-		_spun(looks, budget);
-		co_return result;
-	}
-	_spun(budget, budget);
+	auto const early = _spin.look_again(job.executor.ready() ? 0 : job.spin, look);
+	if (!blocked(early)) co_return early;
 	while (true) {
 		_arm(reasons);
 		auto const result = look();

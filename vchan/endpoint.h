@@ -11,6 +11,7 @@
 #include "base/task.h"
 #include "vchan/layout.h"
 #include "vchan/ring.h"
+#include "vchan/spin.h"
 
 #include <optional>
 
@@ -46,8 +47,6 @@ enum class State : uint8_t {
 class Endpoint
 {
 private:
-	static constexpr unsigned SPIN_LIMIT = 4096;
-
 	Attachment const _attachment;
 	Doorbell &_doorbell;
 	Producer _out;
@@ -63,7 +62,7 @@ private:
 	uint32_t _sleeping_for = 0; // what our word says
 	uint32_t _sleeping_elsewhere = 0; // of these, what `arm` has asked for
 	uint32_t _rung_ticket = 0; // of the peer's last sleep that we ended
-	unsigned _spin = SPIN_LIMIT; // how long looking again has been worth it
+	Spin _spin{};
 	uint64_t _rings = 0;
 	uint64_t _sleeps = 0;
 
@@ -81,7 +80,6 @@ private:
 	Attempt<size_t, Error> _room_or_wait(size_t wanted);
 	Attempt<size_t, Error> _data_or_wait(size_t wanted);
 	Attempt<size_t, Error> _connected_or_wait();
-	void _spun(unsigned looks, unsigned budget);
 
 	template <typename LOOK>
 	Task<size_t, Error> _when(Job &, uint32_t reasons, uint64_t until_us, LOOK);
@@ -155,8 +153,8 @@ public:
 
 	/*
 	 * Waiting until a deadline in microseconds of the executor's clock. They look `job.spin` times
-	 * (at most 4096, fewer where looking has been in vain) before they sleep, unless other jobs are
-	 * ready. Errors: those of their namesakes without WOULD_BLOCK; CANCELLED, TIMEOUT,
+	 * (at most `Spin::MOST`, fewer where looking has been in vain) before they sleep, unless other
+	 * jobs are ready. Errors: those of their namesakes without WOULD_BLOCK; CANCELLED, TIMEOUT,
 	 * OUT_OF_FRAMES. Views of views stay the caller's until the task ends.
 	 *
 	 * `write_all` returns fewer bytes than given only if it failed half way; the next call tells
@@ -187,6 +185,16 @@ public:
 	 * (`sleep_for`) may have come. One looks again after it, and sleeps only then. Until `rung`.
 	 */
 	void arm(uint32_t reasons);
+
+	/*
+	 * For those who block elsewhere: looks again as the coroutines do, before one arms and sleeps.
+	 * `look` is one of the operations without waiting; returns what it says, WOULD_BLOCK: sleep.
+	 */
+	template <typename LOOK>
+	auto look_again(unsigned most, LOOK look)
+	{
+		return _spin.look_again(most, look);
+	}
 
 	/* Produces no more; the peer reads what is there, then the end. Still consumes. */
 	void finish();

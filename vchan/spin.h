@@ -1,0 +1,76 @@
+#pragma once
+
+// How often it is worth looking again before one sleeps. Where both sides run at the same time an
+// answer comes sooner than a wake-up; where they share a processor, or the peer is idle, each look
+// is wasted. Nobody says which it is, so this learns it from what looking was good for.
+
+#include "base/attempt.h"
+#include "base/pause.h"
+#include "vchan/error.h"
+
+#include <algorithm>
+
+namespace bulkhead::vchan {
+
+class Spin
+{
+public:
+	/* Looks before one sleep: more than a sleeping peer needs to wake up on another processor. */
+	static constexpr unsigned MOST = 4096;
+	static constexpr unsigned LEAST = 4;
+
+private:
+	static constexpr unsigned REST_LEAST = 32;
+	static constexpr unsigned REST_MOST = 4096;
+
+	unsigned _looks = MOST;
+	bool _trying = false;
+	unsigned _rest = 0; // waits until we try again whether looking for long has become worth it
+	unsigned _next_rest = REST_LEAST;
+
+	void _found()
+	{
+		_trying = false;
+		_looks = std::min(2 * _looks, MOST);
+		_next_rest = REST_LEAST;
+	}
+
+	// Two sides that both give up too early never find out that they needn't sleep. So one tries
+	// now and then, more and more seldom, so that its cost vanishes where it is in vain.
+	void _in_vain()
+	{
+		if (_looks > LEAST) {
+			_looks = _trying ? LEAST : std::max(_looks / 2, LEAST);
+			_trying = false;
+			if (_looks > LEAST) return;
+			_rest = _next_rest;
+			_next_rest = std::min(2 * _next_rest, REST_MOST);
+		} else if (--_rest == 0) {
+			_looks = MOST;
+			_trying = true;
+		}
+	}
+
+public:
+	/*
+	 * Calls `look`, which returns an Attempt<T, Error>, until it says something else than
+	 * WOULD_BLOCK, but at most `most` times and not more often than has been worth it. Returns what
+	 * it said last; WOULD_BLOCK, so sleep, if it wasn't called at all.
+	 */
+	template <typename LOOK>
+	auto look_again(unsigned most, LOOK look) -> decltype(look())
+	{
+		unsigned const budget = std::min(most, _looks);
+		for (unsigned looks = 0; looks < budget; ++looks) {
+			spin_pause();
+			auto result = look();
+			if (!result.ok() && result.error() == Error::WOULD_BLOCK) continue;
+			_found();
+			return result;
+		}
+		if (budget) _in_vain();
+		return Error::WOULD_BLOCK;
+	}
+};
+
+} // namespace bulkhead::vchan
