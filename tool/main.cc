@@ -6,10 +6,13 @@
 #include "tool/outcome.h"
 #include "tool/serve.h"
 #include "tool/show.h"
+#include "tool/vchan/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <optional>
 
 namespace bulkhead::tool {
 
@@ -21,10 +24,12 @@ constexpr char const *EXAMPLES = R"(Examples:
   bulkhead serve --check tpm.toml              look for faults only
   bulkhead tree tpm.toml                       what would be served
   bulkhead stat /run/tree/dev/tpm0             what a file is; for a device its counters
+  bulkhead vchan connect 7 --domain 1          a channel to domain 7, as domain 1
   tpm2_getrandom -T device:/run/tree/dev/tpm0 8 --hex
 
-Exit codes: 0 done, 1 failed, 2 command line, 3 manifest, 4 mount point, 5 FUSE, 6 bus or device.
-See bulkhead(1) and bulkhead.toml(5).)";
+Exit codes: 0 done, 1 failed, 2 command line, 3 manifest, 4 mount point, 5 FUSE, 6 bus or device;
+of vchan: 7 not connected, 8 the other side died, 9 it broke the protocol.
+See bulkhead(1), bulkhead-vchan(1) and bulkhead.toml(5).)";
 
 class Command_line
 {
@@ -44,6 +49,7 @@ private:
 	CLI::App *_stat_command = nullptr;
 	CLI::App *_doctor_command = nullptr;
 	CLI::App *_completion_command = nullptr;
+	std::optional<Vchan_command_line> _vchan{};
 
 	void _describe_serve()
 	{
@@ -110,6 +116,7 @@ public:
 		_app.footer(EXAMPLES);
 		_app.require_subcommand(1);
 		_describe_serve();
+		_vchan.emplace(_app);
 		_describe_others();
 	}
 
@@ -117,7 +124,11 @@ public:
 	int run(int count, char **arguments)
 	{
 		try {
-			_app.parse(count, arguments);
+			std::vector<std::string> words(arguments + std::min(count, 1), arguments + count);
+			_vchan->take_command(words);
+			// The library takes them from the end.
+			std::ranges::reverse(words);
+			_app.parse(std::move(words));
 		} catch (CLI::ParseError const &error) {
 			if (error.get_exit_code() != 0 && _explain_unknown_command())
 				return static_cast<int>(Exit::USAGE);
@@ -127,6 +138,7 @@ public:
 		if (*_tree_command) return show_tree(_tree);
 		if (*_stat_command) return _run_stat();
 		if (*_doctor_command) return doctor(_doctor_json);
+		if (*_vchan) return _vchan->run();
 		return print_completion(_shell);
 	}
 };

@@ -15,6 +15,9 @@ enum class Exit : int {
 	MOUNT_POINT = 4, // missing, in use or not empty
 	FUSE = 5, // the machine has none, or it isn't permitted
 	DEVICE = 6, // a bus or a device: missing, busy, or not what the manifest says
+	CONNECT = 7, // vchan: the two sides have not found each other
+	PEER_DIED = 8, // vchan: the other side, before its end
+	PEER_BROKE = 9, // vchan: the other side, the protocol
 };
 
 /* Why something wasn't done. */

@@ -1,5 +1,45 @@
 # Completion of bulkhead(1) for bash.
 
+# `bulkhead vchan`, whose subcommand is the word with this number.
+_bulkhead_vchan()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options i
+	local common='--domain --transport --directory --timeout --spin --json --help'
+	COMPREPLY=()
+	if ((COMP_CWORD <= $1)); then
+		mapfile -t COMPREPLY < <(compgen -W 'listen connect cat ping bench --help' -- "$word")
+		return
+	fi
+	for ((i = $1; i < COMP_CWORD; i++)); do
+		if [[ ${COMP_WORDS[i]} == -- ]]; then
+			# What follows is a command line of its own.
+			if declare -F _command_offset >/dev/null; then _command_offset "$((i + 1))"; fi
+			return
+		fi
+	done
+	case $previous in
+	--transport)
+		mapfile -t COMPREPLY < <(compgen -W 'shm socket' -- "$word")
+		return
+		;;
+	--directory)
+		compopt -o dirnames
+		return
+		;;
+	-d | --domain | -w | --timeout | --spin | --size | -c | --count | -s | --bytes | -i | --interval | --cpus | --seconds)
+		return
+		;;
+	esac
+	case ${COMP_WORDS[$1]} in
+	listen) options="$common --keep --size --verbose --hex --" ;;
+	connect) options="$common --verbose --hex --" ;;
+	cat) options="$common --verbose --hex" ;;
+	ping) options="$common --count --bytes --interval --quiet --serve --keep --size" ;;
+	bench) options='--transport --cpus --seconds --size --spin --json --help' ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+}
+
 _bulkhead()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
@@ -9,6 +49,10 @@ _bulkhead()
 			break
 		fi
 	done
+	if [[ $command == vchan ]]; then
+		_bulkhead_vchan "$((i + 1))"
+		return
+	fi
 	COMPREPLY=()
 	case $previous in
 	-m | --mount)
@@ -18,7 +62,7 @@ _bulkhead()
 	--ready-fd | --depth) return ;;
 	esac
 	case $command in
-	'') mapfile -t COMPREPLY < <(compgen -W 'serve tree stat doctor completion --help --version' -- "$word") ;;
+	'') mapfile -t COMPREPLY < <(compgen -W 'serve tree stat doctor vchan completion --help --version' -- "$word") ;;
 	serve)
 		if [[ $word == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W '--mount --check --ready-fd --verbose --help' -- "$word")
