@@ -17,16 +17,29 @@ class Spin
 public:
 	/* Looks before one sleep: more than a sleeping peer needs to wake up on another processor. */
 	static constexpr unsigned MOST = 4096;
-	static constexpr unsigned LEAST = 4;
+	/* At first: hardly any time, for the sake of channels that have little to say. */
+	static constexpr unsigned FIRST = 64;
 
 private:
+	static constexpr unsigned LEAST = 16; // fewer aren't worth a try
 	static constexpr unsigned REST_LEAST = 32;
 	static constexpr unsigned REST_MOST = 4096;
 
-	unsigned _looks = MOST;
+	unsigned _looks = FIRST; // 0: rests; a few looks already take as long as a system call
 	bool _trying = false;
 	unsigned _rest = 0; // waits until we try again whether looking for long has become worth it
 	unsigned _next_rest = REST_LEAST;
+
+	unsigned _begin()
+	{
+		// Two sides that both give up too early never find out that they needn't sleep. So one
+		// tries now and then, more and more seldom, so that its cost vanishes where it is in vain.
+		if (_looks == 0 && --_rest == 0) {
+			_looks = MOST;
+			_trying = true;
+		}
+		return _looks;
+	}
 
 	void _found()
 	{
@@ -35,20 +48,13 @@ private:
 		_next_rest = REST_LEAST;
 	}
 
-	// Two sides that both give up too early never find out that they needn't sleep. So one tries
-	// now and then, more and more seldom, so that its cost vanishes where it is in vain.
 	void _in_vain()
 	{
-		if (_looks > LEAST) {
-			_looks = _trying ? LEAST : std::max(_looks / 2, LEAST);
-			_trying = false;
-			if (_looks > LEAST) return;
-			_rest = _next_rest;
-			_next_rest = std::min(2 * _next_rest, REST_MOST);
-		} else if (--_rest == 0) {
-			_looks = MOST;
-			_trying = true;
-		}
+		_looks = _trying || _looks == LEAST ? 0 : std::max(_looks / 2, LEAST);
+		_trying = false;
+		if (_looks) return;
+		_rest = _next_rest;
+		_next_rest = std::min(2 * _next_rest, REST_MOST);
 	}
 
 public:
@@ -60,7 +66,8 @@ public:
 	template <typename LOOK>
 	auto look_again(unsigned most, LOOK look) -> decltype(look())
 	{
-		unsigned const budget = std::min(most, _looks);
+		if (most == 0) return Error::WOULD_BLOCK;
+		unsigned const budget = std::min(most, _begin());
 		for (unsigned looks = 0; looks < budget; ++looks) {
 			spin_pause();
 			auto result = look();
