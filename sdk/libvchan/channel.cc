@@ -14,7 +14,6 @@ using vchan::Error;
 using vchan::State;
 namespace sleep_for = vchan::sleep_for;
 
-constexpr unsigned SPIN_LEAST = 16;
 
 bool blocked(Attempt<size_t, Error> const &result)
 {
@@ -24,16 +23,6 @@ bool blocked(Attempt<size_t, Error> const &result)
 bool passed(uint64_t until_us)
 {
 	return until_us != NEVER_US && linux_host::Monotonic_clock{}.now_us() >= until_us;
-}
-
-// Lets a thread on the same core go on.
-void relax()
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-	asm volatile("yield" : : : "memory");
-#endif
 }
 
 // Drops the first bytes of all views together.
@@ -53,8 +42,7 @@ Channel::Channel(std::unique_ptr<Transport> transport, int spin, bool restarts)
 	: _transport(std::move(transport)),
 	  _restarts(restarts),
 	  _spin_max(std::min(
-		  spin == SPIN_OF_TRANSPORT ? _transport->spin() : static_cast<unsigned>(spin), SPIN_MAX)),
-	  _spin(_spin_max)
+		  spin == SPIN_OF_TRANSPORT ? _transport->spin() : static_cast<unsigned>(spin), SPIN_MAX))
 {}
 
 ssize_t Channel::_fail(int number, std::string text)
@@ -96,28 +84,12 @@ int Channel::wait_for_event()
 }
 
 template <typename TRY>
-Attempt<size_t, Error> Channel::_spin_while_blocked(TRY const &attempt)
-{
-	Attempt<size_t, Error> result = Error::WOULD_BLOCK;
-	unsigned const budget = _spin;
-	for (unsigned looks = 0; looks < budget; ++looks) {
-		relax();
-		result = attempt();
-		if (blocked(result)) continue;
-		_spin = std::min(2 * _spin, _spin_max);
-		return result;
-	}
-	_spin = std::max(_spin / 2, std::min(SPIN_LEAST, _spin_max));
-	return result;
-}
-
-template <typename TRY>
 ssize_t Channel::_until(uint32_t reasons, uint64_t until_us, TRY const &attempt)
 {
 	if (_ended) return _fail(_ended, _transport->message());
 	Attempt<size_t, Error> result = attempt();
 	if (blocked(result) && until_us != NOW_US && reasons != sleep_for::PEER)
-		result = _spin_while_blocked(attempt);
+		result = _spin.look_again(_spin_max, attempt);
 	while (blocked(result) && until_us != NOW_US) {
 		_transport->arm(reasons | sleep_for::PEER);
 		// What came before the peer could know that we sleep.

@@ -5,6 +5,7 @@
 // C interfaces are thin on top of it.
 
 #include "sdk/libvchan/transport.h"
+#include "vchan/spin.h"
 
 namespace bulkhead::sdk {
 
@@ -22,7 +23,7 @@ private:
 	std::unique_ptr<Transport> _transport;
 	bool const _restarts;
 	unsigned const _spin_max;
-	unsigned _spin; // how long looking again has been worth it
+	vchan::Spin _spin{};
 	vchan::State _known_state = vchan::State::WAITING; // as `wait` has told it
 	int _ended = 0; // errno of a search that has failed
 	int _error = 0;
@@ -34,8 +35,6 @@ private:
 	int _sleep(uint64_t until_us);
 	Attempt<size_t, vchan::Error> _ready(uint32_t reasons);
 
-	template <typename TRY>
-	Attempt<size_t, vchan::Error> _spin_while_blocked(TRY const &);
 	template <typename TRY>
 	ssize_t _until(uint32_t reasons, uint64_t until_us, TRY const &);
 
