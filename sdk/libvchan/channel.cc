@@ -14,7 +14,6 @@ using vchan::Error;
 using vchan::State;
 namespace sleep_for = vchan::sleep_for;
 
-
 bool blocked(Attempt<size_t, Error> const &result)
 {
 	return !result.ok() && result.error() == Error::WOULD_BLOCK;
@@ -148,7 +147,10 @@ ssize_t Channel::receive(std::span<Mutable_bytes const> to, uint64_t until_us)
 
 ssize_t Channel::send(std::span<Bytes const> from, uint64_t until_us)
 {
-	return _until(sleep_for::ROOM, until_us, [&] { return _transport->try_send(from); });
+	ssize_t const sent =
+		_until(sleep_for::ROOM, until_us, [&] { return _transport->try_send(from); });
+	if (sent > 0) _deliver(until_us);
+	return sent;
 }
 
 ssize_t Channel::write(std::span<Bytes> from, uint64_t until_us)
@@ -160,8 +162,21 @@ ssize_t Channel::write(std::span<Bytes> from, uint64_t until_us)
 		if (n < 0) return written ? written : n;
 		written += n;
 		from = without(from, static_cast<size_t>(n));
+		if (from.empty()) _deliver(until_us);
 		if (from.empty() || until_us == NOW_US) return written;
 	}
+}
+
+// Who blocks may turn to something else and not look at this channel for long, so the peer should
+// have the bytes by then. If the peer has sent something, though, it may wait for us to read that.
+void Channel::_deliver(uint64_t until_us)
+{
+	if (until_us == NOW_US || _transport->delivered()) return;
+	(void)_until(sleep_for::DATA | sleep_for::ROOM, until_us, [&]() -> Attempt<size_t, Error> {
+		auto const there = _transport->readable();
+		if (_transport->delivered() || !there.ok() || there.value() > 0) return size_t{0};
+		return Error::WOULD_BLOCK;
+	});
 }
 
 ssize_t Channel::peek(vchan::Pieces<Bytes> &pieces, size_t max)

@@ -34,6 +34,7 @@ private:
 	ssize_t _fail(vchan::Error);
 	int _sleep(uint64_t until_us);
 	Attempt<size_t, vchan::Error> _ready(uint32_t reasons);
+	void _deliver(uint64_t until_us);
 
 	template <typename TRY>
 	ssize_t _until(uint32_t reasons, uint64_t until_us, TRY const &);
@@ -41,7 +42,7 @@ private:
 public:
 	/* At most so many looks; fewer than 0: as it suits the transport. */
 	static constexpr int SPIN_OF_TRANSPORT = -1;
-	static constexpr unsigned SPIN_MAX = 4096;
+	static constexpr unsigned SPIN_MAX = vchan::Spin::MOST;
 
 	/* `restarts`: whether waiting goes on after a signal handler has run. */
 	Channel(std::unique_ptr<Transport>, int spin, bool restarts);

@@ -246,6 +246,13 @@ bool Socket_transport::peer_finished()
 	return _peer_finished || _peer_dead || _error != 0;
 }
 
+// Before there is a peer this is as good as it gets.
+bool Socket_transport::delivered()
+{
+	_flush();
+	return !_socket || _out_ended || _out->size() == 0;
+}
+
 std::optional<uid_t> Socket_transport::peer_user() const
 {
 	ucred peer{};

@@ -90,6 +90,7 @@ public:
 	int wait(uint64_t until_us) override;
 	vchan::State state() override;
 	bool peer_finished() override;
+	bool delivered() override;
 	std::optional<uid_t> peer_user() const override;
 	std::string const &message() const override { return _message; }
 	size_t read_capacity() const override;

@@ -64,6 +64,12 @@ public:
 		return state() != vchan::State::WAITING && state() != vchan::State::CONNECTED;
 	}
 
+	/*
+	 * Whether the peer can read all that was written. If not, that takes more looks, of which `fd`
+	 * says when, whatever is armed.
+	 */
+	virtual bool delivered() { return true; }
+
 	/* The peer's user, as the kernel says; none if there is no way to know, or not yet. */
 	virtual std::optional<uid_t> peer_user() const { return {}; }
 
