@@ -1,0 +1,89 @@
+// The index against a model that looks at every rule: policies and calls by chance.
+
+#include "rpc/policy/test/model.h"
+#include "rpc/policy/test/random.h"
+
+#include <gtest/gtest.h>
+
+namespace bulkhead::policy::test {
+namespace {
+
+struct Trial
+{
+	Heap heap{};
+	std::vector<Described> domains = standard_domains();
+	Memory_files files{};
+	Owned<Policy> policy{};
+	Owned<System> system{};
+	Owned<Evaluator> evaluator{};
+
+	Trial(Chance &chance, size_t rules)
+	{
+		std::string &text = files.texts["p/30.policy"];
+		for (size_t i = 0; i < rules; ++i) text += random_rule(chance) + "\n";
+		constexpr std::array<std::string_view, 1> DIRECTORIES{"p"};
+		policy = Policy::load(heap, files, DIRECTORIES, "").value();
+		system = System::create(heap, descriptions(domains)).value();
+		evaluator = Evaluator::create(heap, *policy, *system).value();
+	}
+};
+
+void compare_choices(Trial &trial, Model const &model, Request const &request)
+{
+	std::set<std::string> found;
+	trial.evaluator->for_each_choice(
+		[&](Destination const &choice) { found.insert(text_of(*trial.evaluator, choice)); });
+	EXPECT_EQ(found, model.choices(request)) << trial.files.texts.begin()->second;
+}
+
+void compare(Trial &trial, Chance &chance)
+{
+	Model const model(*trial.policy, trial.domains);
+	std::string const argument = chance.below(2) ? "+" : chance.below(2) ? "+x" : "+other";
+	std::string_view const service = chance.of(SERVICES);
+	Request const request{.service = service == "*" ? "none" : service,
+		.argument = argument,
+		.source = chance.of(CALLERS),
+		.target = chance.of(WANTED)};
+	Verdict const verdict = trial.evaluator->evaluate(request);
+	uint32_t const rule = model.first(request);
+	ASSERT_EQ(verdict.rule, rule) << trial.files.texts.begin()->second << request.service
+								  << request.argument << " " << request.source << " "
+								  << request.target;
+	if (verdict.action == Action::ASK && trial.policy->rules()[rule].redirect == NONE &&
+		trial.policy->rules()[rule].autostart)
+		compare_choices(trial, model, request);
+	for (uint32_t i = 0; i < trial.policy->rules().size(); ++i) {
+		bool const fits =
+			trial.evaluator->mismatch(trial.policy->rules()[i], request) == Mismatch::MATCHES;
+		if (i < rule && model.target_of(request)) {
+			ASSERT_FALSE(fits) << i;
+		}
+		if (i == rule) {
+			ASSERT_TRUE(fits) << i;
+		}
+	}
+}
+
+TEST(Policy_model, agrees_with_the_index_on_small_policies)
+{
+	Chance chance(20261122);
+	for (int i = 0; i < 1500; ++i) {
+		Trial trial(chance, 1 + chance.below(12));
+		for (int j = 0; j < 60; ++j) compare(trial, chance);
+		if (HasFailure()) return;
+	}
+}
+
+TEST(Policy_model, agrees_with_the_index_on_large_policies)
+{
+	Chance chance(42);
+	for (int i = 0; i < 60; ++i) {
+		Trial trial(chance, 100 + chance.below(400));
+		for (int j = 0; j < 100; ++j) compare(trial, chance);
+		if (HasFailure()) return;
+	}
+}
+
+} // namespace
+} // namespace bulkhead::policy::test
