@@ -38,7 +38,7 @@ Trouble describe(Ending ending, Bulkhead_vchan const *channel, int error)
 	case Ending::DIED: return trouble_of(channel, -ECONNRESET);
 	case Ending::BROKEN: return trouble_of(channel, -EPROTO);
 	case Ending::INPUT_LEFT:
-		return {Exit::FAILURE, "the other side ended before all of the input was sent"};
+		return {Exit::FAILURE, "the other side has ended; not all of the input was sent"};
 	case Ending::OUTPUT_FAILED:
 		return {Exit::FAILURE, fmt::format("the output can't be written: {}", strerror(error))};
 	case Ending::INPUT_FAILED:

@@ -37,8 +37,11 @@ ssize_t Input::read(iovec const *pieces, int count)
 
 bool Input::left_over() const
 {
+	struct stat found{};
+	if (!exists() || isatty(_fd) || fstat(_fd, &found) != 0) return false;
+	if (S_ISREG(found.st_mode)) return lseek(_fd, 0, SEEK_CUR) < found.st_size;
 	int bytes = 0;
-	return exists() && !isatty(_fd) && ioctl(_fd, FIONREAD, &bytes) == 0 && bytes > 0;
+	return ioctl(_fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 Output::Output(int fd) : _fd(fd), _original(fd)

@@ -81,6 +81,13 @@ protected:
 
 	std::string _read(char const *name) const { return contents(_directory / name); }
 
+	/* More than anybody will ever read. */
+	void _make_endless() const
+	{
+		std::ofstream(_directory / "endless") << "y\ny\n";
+		fs::resize_file(_directory / "endless", uintmax_t{1} << 40);
+	}
+
 	void _make_noise(char const *name, size_t bytes, unsigned seed) const
 	{
 		std::mt19937_64 random(seed);
@@ -183,8 +190,9 @@ TEST_P(Vchan_cli, a_command_knows_who_is_there_and_has_its_usual_signals)
 
 TEST_P(Vchan_cli, a_command_that_reads_no_more_ends_the_channel)
 {
-	Process server = _start("exec $LISTEN -- head -c 3");
-	Outcome const client = _run("yes | $CONNECT");
+	_make_endless();
+	Process server = _start("exec $LISTEN -- head -n 2");
+	Outcome const client = _run("$CONNECT < $DIR/endless");
 	EXPECT_THAT(client.code, UNREAD);
 	EXPECT_THAT(client.out, HasSubstr("y\ny"));
 	EXPECT_EQ(server.wait().code, OK);
@@ -246,7 +254,8 @@ TEST_P(Vchan_cli, a_signal_is_passed_on_to_the_command)
 
 TEST_P(Vchan_cli, nobody_reads_standard_output)
 {
-	Process server = _start("yes | $LISTEN");
+	_make_endless();
+	Process server = _start("$LISTEN < $DIR/endless");
 	EXPECT_EQ(_run("$CONNECT < /dev/null | head -n 1; test ${PIPESTATUS[0]} = 141").out, "y\n");
 	EXPECT_THAT(server.wait().code, UNREAD);
 }
