@@ -8,8 +8,9 @@ using To = Destination::Kind;
 
 namespace {
 
-// Up to so many lanes or entries are compared one by one; of more, those that matter are looked up.
-constexpr size_t FEW = 16;
+// Up to so many are compared one by one; of more, those that matter are looked up.
+constexpr size_t FEW_LANES = 64;
+constexpr size_t FEW_ENTRIES = 16;
 
 } // namespace
 
@@ -145,7 +146,7 @@ bool Evaluator::_resolve(Request const &request, Call &call, Denial &denial) con
 
 inline uint32_t Evaluator::_first_in(Lane const &lane, Token_set const &target, uint32_t best) const
 {
-	if (lane.entry_count <= FEW) {
+	if (lane.entry_count <= FEW_ENTRIES) {
 		for (Entry const &entry : _policy.entries(lane)) {
 			if (entry.rule >= best) break;
 			if (target.has(entry.target)) return entry.rule;
@@ -160,17 +161,16 @@ inline uint32_t Evaluator::_first_in(
 	uint32_t group, Token_set const &source, Token_set const &target, uint32_t best) const
 {
 	if (group == NONE) return best;
-	std::span<Lane const> const lanes = _policy.lanes(group);
-	if (lanes.size() <= FEW) {
-		for (Lane const &lane : lanes) {
-			if (lane.first_rule >= best) break;
-			if (source.has(lane.source)) best = _first_in(lane, target, best);
-		}
+	std::span<Lane_head const> const heads = _policy.lane_heads(group);
+	if (heads.size() <= FEW_LANES) {
+		for (size_t i = 0; i < heads.size() && heads[i].first_rule < best; ++i)
+			if (source.has(heads[i].source))
+				best = _first_in(_policy.lanes(group)[i], target, best);
 		return best;
 	}
 	for (uint32_t const token : source.tokens) {
 		Lane const *const lane = _policy.lane(group, token);
-		if (lane && lane->first_rule < best) best = _first_in(*lane, target, best);
+		if (lane && lane->head.first_rule < best) best = _first_in(*lane, target, best);
 	}
 	return best;
 }
@@ -244,12 +244,14 @@ size_t Evaluator::_open_lanes(uint32_t group, Token_set const &source, size_t cu
 	if (group == NONE) return cursors;
 	auto const open = [&](Lane const &lane) {
 		std::span<Offer const> const offers = _policy.offers(lane);
-		_cursors[cursors++] = {offers.data(), offers.data() + offers.size()};
+		_cursors[cursors++] = {offers.front().rule, offers.data(), offers.data() + offers.size()};
 	};
-	std::span<Lane const> const lanes = _policy.lanes(group);
-	if (lanes.size() <= FEW) {
-		for (Lane const &lane : lanes)
-			if (source.has(lane.source)) open(lane);
+	uint64_t const *const offerable = _offerable.data() + group * _words;
+	for (size_t word = 0; word < _words; ++word) _undecided[word] |= offerable[word];
+	std::span<Lane_head const> const heads = _policy.lane_heads(group);
+	if (heads.size() <= FEW_LANES) {
+		for (size_t i = 0; i < heads.size(); ++i)
+			if (source.has(heads[i].source)) open(_policy.lanes(group)[i]);
 		return cursors;
 	}
 	for (uint32_t const token : source.tokens)
@@ -277,18 +279,21 @@ bool Evaluator::_apply(Offer const &offer)
  */
 void Evaluator::_collect(Policy::Groups const &groups, Call const &call)
 {
-	std::ranges::copy(_everything, _undecided.begin());
+	std::ranges::fill(_undecided, 0);
 	std::ranges::fill(_offered, 0);
 	Token_set const source = _sources[call.source_row];
 	size_t cursors = _open_lanes(groups.argument, source, 0);
 	cursors = _open_lanes(groups.service, source, cursors);
 	cursors = _open_lanes(groups.every, source, cursors);
 	while (cursors) {
-		size_t first = 0;
-		for (size_t i = 1; i < cursors; ++i)
-			if (_cursors[i].at->rule < _cursors[first].at->rule) first = i;
-		if (!_apply(*_cursors[first].at)) return;
-		if (++_cursors[first].at == _cursors[first].end) _cursors[first] = _cursors[--cursors];
+		Cursor *first = &_cursors[0];
+		for (Cursor &cursor : _cursors.subspan(1, cursors - 1))
+			if (cursor.rule < first->rule) first = &cursor;
+		if (!_apply(*first->at)) return;
+		if (++first->at == first->end)
+			*first = _cursors[--cursors];
+		else
+			first->rule = first->at->rule;
 	}
 }
 

@@ -138,6 +138,7 @@ private:
 	/* A lane whose offers are walked. */
 	struct Cursor
 	{
+		uint32_t rule; // of the offer that is next
 		Offer const *at;
 		Offer const *end;
 	};
@@ -152,7 +153,7 @@ private:
 	Pair_table _strangers; // sources that rules name and that aren't there: word, 0 → row
 	std::span<Destination> _destinations{}; // of target words
 	std::span<uint64_t> _expansions{}; // of target words: what they offer
-	std::span<uint64_t> _everything{};
+	std::span<uint64_t> _offerable{}; // of groups: what a rule of them may offer to anybody
 	std::span<uint64_t> _hidden{}; // internal domains
 	std::span<uint64_t> _undecided{};
 	std::span<uint64_t> _offered{};

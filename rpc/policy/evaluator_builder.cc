@@ -227,6 +227,16 @@ void Evaluator_builder::_expand(Token const &token, std::span<uint64_t> bits) co
 	}
 }
 
+void Evaluator_builder::_add_offers(uint32_t group, Lane const &lane)
+{
+	size_t const words = _to._words;
+	for (Offer const &offer : _policy.offers(lane)) {
+		if (offer.denies) continue;
+		for (size_t word = 0; word < words; ++word)
+			_to._offerable[group * words + word] |= _to._expansions[offer.target * words + word];
+	}
+}
+
 Attempt<void> Evaluator_builder::_fill_choices()
 {
 	Arena &arena = _to._arena;
@@ -234,7 +244,7 @@ Attempt<void> Evaluator_builder::_fill_choices()
 	std::span<Token const> const tokens = _policy.targets();
 	_to._destinations = TRY(arena.array<Destination>(tokens.size()));
 	_to._expansions = TRY(arena.array<uint64_t>(tokens.size() * words));
-	_to._everything = TRY(arena.array<uint64_t>(words));
+	_to._offerable = TRY(arena.array<uint64_t>(_policy.groups() * words));
 	_to._hidden = TRY(arena.array<uint64_t>(words));
 	_to._undecided = TRY(arena.array<uint64_t>(words));
 	_to._offered = TRY(arena.array<uint64_t>(words));
@@ -242,7 +252,8 @@ Attempt<void> Evaluator_builder::_fill_choices()
 		_to._destinations[i] = _destination(tokens[i], i);
 		_expand(tokens[i], _to._expansions.subspan(i * words, words));
 	}
-	for (size_t bit = 0; bit < 2 * size_t{_count} + 2; ++bit) _set(_to._everything, bit);
+	for (uint32_t group = 0; group < _policy.groups(); ++group)
+		for (Lane const &lane : _policy.lanes(group)) _add_offers(group, lane);
 	for (uint32_t i = 0; i < _count; ++i)
 		if (_system.domains()[i].internal) _set(_to._hidden, i);
 	_to._cursors = TRY(arena.array<Evaluator::Cursor>(3 * _to._sources.longest()));

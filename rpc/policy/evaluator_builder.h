@@ -27,6 +27,7 @@ private:
 	Destination _destination(Token const &token, uint32_t number) const;
 	void _set(std::span<uint64_t> bits, size_t bit) const;
 	void _expand(Token const &token, std::span<uint64_t> bits) const;
+	void _add_offers(uint32_t group, Lane const &lane);
 	Attempt<void> _fill_choices();
 
 public:

@@ -57,7 +57,7 @@ Attempt<void> Index_builder::_sort_in(Pair_table &offered, uint32_t number, Rule
 	uint32_t const next = static_cast<uint32_t>(_lanes.size());
 	uint32_t const lane = TRY(_policy._lanes_of_group.insert(pair_key(group, rule.source), next));
 	if (lane == next) {
-		TRY(_lanes.push_back({.source = rule.source, .first_rule = number, .key = next}));
+		TRY(_lanes.push_back({.head = {rule.source, number}, .key = next}));
 		TRY(_group_of_lane.push_back(group));
 		++_lanes_in_group[group];
 	}
@@ -77,6 +77,8 @@ Attempt<void> Index_builder::_place_lanes()
 {
 	_policy._groups = TRY(_policy._arena.array<Group>(_lanes_in_group.size()));
 	_policy._lanes = TRY(_policy._arena.array<Lane>(_lanes.size()));
+	_policy._lane_heads = TRY(_policy._arena.array<Lane_head>(_lanes.size()));
+	_places = TRY(_policy._arena.array<uint32_t>(_lanes.size()));
 	uint32_t at = 0;
 	for (size_t group = 0; group < _lanes_in_group.size(); ++group) {
 		_policy._groups[group].lanes = at;
@@ -86,14 +88,16 @@ Attempt<void> Index_builder::_place_lanes()
 	uint32_t offers = 0;
 	for (size_t i = 0; i < _lanes.size(); ++i) {
 		Group &group = _policy._groups[_group_of_lane[i]];
-		Lane &lane = _policy._lanes[group.lanes + group.lane_count];
+		uint32_t const place = group.lanes + group.lane_count++;
+		Lane &lane = _policy._lanes[place];
 		lane = _lanes[i];
+		_policy._lane_heads[place] = lane.head;
 		lane.entries = entries;
 		lane.offers = offers;
 		entries += lane.entry_count;
 		offers += lane.offer_count;
 		// From here on the old number leads to the new place; the counts are filled once more.
-		_lanes[i].first_rule = group.lanes + group.lane_count++;
+		_places[i] = place;
 		lane.entry_count = 0;
 		lane.offer_count = 0;
 	}
@@ -106,7 +110,7 @@ Attempt<void> Index_builder::_place_entries()
 {
 	for (uint32_t number = 0; number < _policy._rules.size(); ++number) {
 		Rule const &rule = _policy._rules[number];
-		Lane &lane = _policy._lanes[_lanes[_lane_of_rule[number]].first_rule];
+		Lane &lane = _policy._lanes[_places[_lane_of_rule[number]]];
 		if (_decides[number])
 			_policy._entries[lane.entries + lane.entry_count++] = {number, rule.target};
 		if (_offers[number])
@@ -115,7 +119,7 @@ Attempt<void> Index_builder::_place_entries()
 	}
 	// Lookups by group and source now lead to the final place, too.
 	Pair_table &table = _policy._lanes_of_group;
-	table.for_each([&](uint32_t &value) { value = _lanes[value].first_rule; });
+	table.for_each([&](uint32_t &value) { value = _places[value]; });
 	_policy._service_groups =
 		TRY(_policy._arena.copy(std::span<Policy::Service const>(_services.view())));
 	return Ok{};

@@ -16,6 +16,7 @@ private:
 	Growing_list<uint32_t> _lanes_in_group; // how many
 	Growing_list<uint32_t> _group_of_lane;
 	Growing_list<Lane> _lanes; // in the order of their first rules
+	std::span<uint32_t> _places{}; // where a lane has come to lie
 	Growing_list<uint32_t> _lane_of_rule;
 	Growing_list<bool> _decides; // the rule is the first of its lane for its target word
 	Growing_list<bool> _offers; // the same for the word that ask offers

@@ -24,11 +24,17 @@ inline constexpr size_t MOST_FILES = 20'000;
 inline constexpr size_t MOST_RULES = 200'000;
 inline constexpr size_t MOST_TEXT_BYTES = 64 * 1024 * 1024;
 
+/* What is looked at of a lane first, for all lanes of a group in a row. */
+struct Lane_head
+{
+	uint32_t source = NONE; // token
+	uint32_t first_rule = NONE; // the lowest in the lane
+};
+
 /* Rules with one source word, of one service: what of them can decide. */
 struct Lane
 {
-	uint32_t source = NONE; // token
-	uint32_t first_rule = NONE; // the lowest in it
+	Lane_head head{};
 	uint32_t key = NONE; // of the table of its targets
 	uint32_t entries = 0; // where its entries begin, and how many there are
 	uint32_t entry_count = 0;
@@ -87,6 +93,7 @@ private:
 	std::span<Token> _targets{};
 	std::span<Group> _groups{};
 	std::span<Lane> _lanes{};
+	std::span<Lane_head> _lane_heads{};
 	std::span<Entry> _entries{};
 	std::span<Offer> _offers{};
 	std::span<Service> _service_groups{};
@@ -144,6 +151,11 @@ public:
 	};
 	Groups groups_of(std::string_view service, std::string_view argument) const;
 
+	size_t groups() const { return _groups.size(); }
+	std::span<Lane_head const> lane_heads(uint32_t group) const
+	{
+		return _lane_heads.subspan(_groups[group].lanes, _groups[group].lane_count);
+	}
 	std::span<Lane const> lanes(uint32_t group) const
 	{
 		return _lanes.subspan(_groups[group].lanes, _groups[group].lane_count);
