@@ -246,11 +246,21 @@ bool Socket_transport::peer_finished()
 	return _peer_finished || _peer_dead || _error != 0;
 }
 
-// Before there is a peer this is as good as it gets.
+// Before there is a peer this is as good as it gets. If the peer has sent something it may wait for
+// us to read that, and we shouldn't wait for it: then the kernel may hold more than usual.
 bool Socket_transport::delivered()
 {
 	_flush();
-	return !_socket || _out_ended || _out->size() == 0;
+	auto const all_gone = [this] { return !_socket || _out_ended || _out->size() == 0; };
+	if (all_gone() || _in->size() == 0) return all_gone();
+	int usual = 0; // twice what was set
+	socklen_t size = sizeof(usual);
+	getsockopt(_socket.value(), SOL_SOCKET, SO_SNDBUF, &usual, &size);
+	_let_the_kernel_hold_more();
+	_flush();
+	usual /= 2;
+	setsockopt(_socket.value(), SOL_SOCKET, SO_SNDBUF, &usual, sizeof(usual));
+	return all_gone();
 }
 
 std::optional<uid_t> Socket_transport::peer_user() const
@@ -283,6 +293,13 @@ void Socket_transport::finish()
 	_flush();
 }
 
+void Socket_transport::_let_the_kernel_hold_more()
+{
+	int const much = INT_MAX / 2;
+	if (setsockopt(_socket.value(), SOL_SOCKET, SO_SNDBUFFORCE, &much, sizeof(much)) != 0)
+		setsockopt(_socket.value(), SOL_SOCKET, SO_SNDBUF, &much, sizeof(much));
+}
+
 // A peer that reads takes what the kernel holds even after our end. So at close the kernel may hold
 // more than before; what was in its buffer then, and a ring of 128 KiB, is less than twice its
 // default.
@@ -290,9 +307,7 @@ void Socket_transport::_linger()
 {
 	_flush();
 	if (_out_ended || _out->size() == 0) return;
-	int const much = INT_MAX / 2;
-	if (setsockopt(_socket.value(), SOL_SOCKET, SO_SNDBUFFORCE, &much, sizeof(much)) != 0)
-		setsockopt(_socket.value(), SOL_SOCKET, SO_SNDBUF, &much, sizeof(much));
+	_let_the_kernel_hold_more();
 	linux_host::Monotonic_clock const clock;
 	uint64_t const until_us = deadline_after_us(clock.now_us(), CLOSE_MAX_MS * 1000);
 	for (_flush(); !_out_ended && _out->size() > 0; _flush()) {

@@ -58,6 +58,7 @@ private:
 	void _note(uint32_t events);
 	void _note_error(int number);
 	void _look_at_peer();
+	void _let_the_kernel_hold_more();
 
 	Attempt<void, vchan::Error> _may_write() const;
 	Attempt<void, vchan::Error> _may_read() const;
