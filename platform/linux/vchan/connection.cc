@@ -8,7 +8,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 namespace bulkhead::linux_host {
@@ -45,13 +44,10 @@ bool make_wire(Owned_fd &ringing, Owned_fd &hearing)
 	return true;
 }
 
-/* Only tells connections apart that use the same memory, so a weak number does no harm. */
+/* Only tells connections apart that use the same memory, so the time will do. */
 uint32_t new_generation()
 {
-	uint32_t number = 0;
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
-		number = static_cast<uint32_t>(Monotonic_clock{}.now_us());
-	return number & vchan::GENERATION_MAX;
+	return static_cast<uint32_t>(Monotonic_clock{}.now_us()) & vchan::GENERATION_MAX;
 }
 
 bool peer_user_of(int socket, uid_t &user)
@@ -185,9 +181,10 @@ Done Connection::_make_memory(vchan::Sizes wanted)
 {
 	auto const sizes = vchan::rounded(wanted);
 	if (!sizes.ok()) return _fail(Connect_error::BAD_SIZE, vchan::name_of(sizes.error()));
-	auto memory = Sealed_memory::create(vchan::region_bytes(sizes.value()));
+	size_t const bytes = vchan::region_bytes(sizes.value());
+	auto memory = Sealed_memory::create(bytes);
 	if (!memory.ok()) return _fail("memfd_create", errno);
-	auto mapped = Sealed_memory::map(memory.value().value());
+	auto mapped = Sealed_memory::map_own(memory.value().value(), bytes);
 	if (!mapped.ok()) return _fail("mmap", errno);
 	_to_share = std::move(memory.value());
 	_memory = std::move(mapped.value());
@@ -333,11 +330,17 @@ Done Connection::_accept()
 		(void)send_message(client.value(), encode(Welcome{Welcome::Status::NOT_ALLOWED}));
 		return Ok{};
 	}
-	// Who says nothing makes room for others; most have spoken already.
-	Owned_fd &place = _pending[_next_pending % PENDING_MAX];
-	place = std::move(client);
-	TRY(_observe(place.value(), EPOLLIN, PENDING + _next_pending++ % PENDING_MAX));
-	return _greeted(place);
+	return _hear(std::move(client));
+}
+
+/* Server: most clients have spoken already; who says nothing makes room for others. */
+Done Connection::_hear(Owned_fd client)
+{
+	TRY(_greeted(client));
+	if (!client) return Ok{};
+	unsigned const place = _next_pending++ % PENDING_MAX;
+	_pending[place] = std::move(client);
+	return _observe(_pending[place].value(), EPOLLIN, PENDING + place);
 }
 
 /* Server: what a client has said. Whatever is wrong with it, others may come. */
@@ -375,7 +378,6 @@ Done Connection::_welcome(Owned_fd &client)
 		return Ok{};
 	}
 	(void)peer_user_of(client.value(), _peer_user);
-	(void)epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, client.value(), nullptr);
 	_bell = Bell(std::move(ringing), std::move(client));
 	_directory.remove(_name, _listener);
 	_listener.socket.reset();
@@ -413,8 +415,10 @@ Done Connection::_handle(uint32_t subject, uint32_t events)
 	case BELL: heard(events); return Ok{};
 	default: break;
 	}
-	Owned_fd &client = _pending[subject - PENDING];
-	return client ? _greeted(client) : Done(Ok{});
+	Owned_fd client = std::move(_pending[subject - PENDING]);
+	if (!client) return Ok{};
+	(void)epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, client.value(), nullptr);
+	return _hear(std::move(client));
 }
 
 Attempt<bool, Connect_error> Connection::_look(timespec const *patience)
@@ -456,9 +460,10 @@ Attempt<Channel_pair, Connect_error> make_channel(vchan::Sizes wanted)
 {
 	auto const sizes = vchan::rounded(wanted);
 	if (!sizes.ok()) return Connect_error::BAD_SIZE;
-	auto memory = Sealed_memory::create(vchan::region_bytes(sizes.value()));
+	size_t const bytes = vchan::region_bytes(sizes.value());
+	auto memory = Sealed_memory::create(bytes);
 	if (!memory.ok()) return memory.error();
-	auto const mapped = Sealed_memory::map(memory.value().value());
+	auto const mapped = Sealed_memory::map_own(memory.value().value(), bytes);
 	if (!mapped.ok()) return mapped.error();
 	uint32_t const generation = new_generation();
 	auto const formatted = vchan::format(mapped.value().bytes(), sizes.value(), generation);

@@ -76,6 +76,7 @@ private:
 	Attempt<void, Connect_error> _attach(Channel_end);
 
 	Attempt<void, Connect_error> _accept();
+	Attempt<void, Connect_error> _hear(Owned_fd client);
 	Attempt<void, Connect_error> _greeted(Owned_fd &client);
 	Attempt<void, Connect_error> _welcome(Owned_fd &client);
 

@@ -74,15 +74,19 @@ Attempt<Sealed_memory, Connect_error> Sealed_memory::map(int memory)
 	struct stat file{};
 	if (fstat(memory, &file) != 0 || file.st_size <= 0 || file.st_size > BYTES_MAX)
 		return Connect_error::BAD_MEMORY;
-	auto const size = static_cast<size_t>(file.st_size);
-	void *const start = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	return map_own(memory, static_cast<size_t>(file.st_size));
+}
+
+Attempt<Sealed_memory, Connect_error> Sealed_memory::map_own(int memory, size_t bytes)
+{
+	void *const start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	// Sealed against writing, or opened for reading only.
 	if (start == MAP_FAILED && (errno == EPERM || errno == EACCES))
 		return Connect_error::BAD_MEMORY;
 	if (start == MAP_FAILED) return of_errno();
 	Sealed_memory mapped;
 	mapped._start = static_cast<std::byte *>(start);
-	mapped._size = size;
+	mapped._size = bytes;
 	return mapped;
 }
 

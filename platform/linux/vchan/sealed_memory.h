@@ -34,6 +34,9 @@ public:
 	 */
 	static Attempt<Sealed_memory, Connect_error> map(int memory);
 
+	/* Maps memory that this process has just made. Errors: OUT_OF_MEMORY, SYSTEM (`errno`). */
+	static Attempt<Sealed_memory, Connect_error> map_own(int memory, size_t bytes);
+
 	std::span<std::byte> bytes() const { return {_start, _size}; }
 };
 
