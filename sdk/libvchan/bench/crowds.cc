@@ -197,7 +197,7 @@ public:
 		return (now_s() - begin) / count;
 	}
 
-	void tell_memory(std::string const &name)
+	void tell_memory(std::string const &name) const
 	{
 		Memory const now;
 		double const count = static_cast<double>(_members.size());
@@ -227,6 +227,18 @@ unsigned possible(unsigned wanted)
 	if (setrlimit(RLIMIT_NOFILE, &highest) != 0) give_up("setrlimit");
 	if (limit.rlim_max < 2 * FDS_ELSE) return FEW;
 	return std::min(wanted, static_cast<unsigned>(limit.rlim_max - FDS_ELSE) / FDS_EACH);
+}
+
+/* Nothing of it stays in our heap. */
+void in_a_process_of_its_own(std::function<void()> const &run)
+{
+	Peer([&run] {
+		return [&run](Order const &) {
+			run();
+			fflush(stdout);
+			return 0.0;
+		};
+	}).obey({});
 }
 
 void tell_wake_ups(Crowd &few, Crowd &many, unsigned size, Options const &options)
@@ -264,15 +276,10 @@ void crowds(Options const &options, std::string const &directory)
 	unsigned const size = possible(wanted);
 	title(std::to_string(size) + " open channels in one process: memory of one that is idle");
 	if (size < wanted) remark("the limit of open files (ulimit -n) allows no more");
-	// In a process of its own, so that nothing of it is left behind.
-	Peer apart([&] {
-		return [&](Order const &) {
-			Crowd(size, 64 << 10, directory).tell_memory("rings of 64 KiB: ");
-			fflush(stdout);
-			return 0.0;
-		};
-	});
-	apart.obey({});
+	// A kernel that has never had so many objects first makes room for them.
+	in_a_process_of_its_own([&] { Crowd(size, 64 << 10, directory); });
+	in_a_process_of_its_own(
+		[&] { Crowd(size, 64 << 10, directory).tell_memory("rings of 64 KiB: "); });
 	Crowd many(size, 4096, directory);
 	many.tell_memory("rings of 4 KiB: ");
 	Crowd few(FEW, 4096, directory);

@@ -377,7 +377,8 @@ Way libvchan_stream_way(Channel_wish const &wish)
 
 Way vchan_way(Channel_wish const &wish, int spin)
 {
-	return channel_way<Vchan_wire>("bulkhead_vchan write and read", wish, spin);
+	return channel_way<Vchan_wire>(
+		spin ? "bulkhead_vchan" : "bulkhead_vchan, spin of 0", wish, spin);
 }
 
 Way zero_copy_way(Channel_wish const &wish)
