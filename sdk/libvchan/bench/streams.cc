@@ -109,7 +109,7 @@ void compare_round_trips(Duos const &duos, std::span<double const> limits, Place
 /* How many bytes take long enough, whole chunks, if so many pass in a second. */
 uint64_t bytes_for(double rate, Options const &options)
 {
-	auto const bytes = static_cast<uint64_t>(rate * 0.04 / options.less());
+	auto const bytes = static_cast<uint64_t>(rate * 0.025 / options.less());
 	return std::max(bytes / CHUNK_MAX * CHUNK_MAX, BYTES_LEAST);
 }
 
@@ -210,6 +210,7 @@ void round_trips(Options const &options, std::string const &directory)
 		add(duos, vsock);
 		uint64_t const count = placement == Placement::ONE_CPU ? 4000 : 600;
 		compare_round_trips(duos, limits, placement, count / options.less(), options);
+		remark("libvchan can't be told not to look again before it sleeps, where that is worth it");
 		if (vsock.empty()) remark("vsock to oneself: not on this machine");
 	}
 }
