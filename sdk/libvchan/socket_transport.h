@@ -16,8 +16,7 @@
 #include "sdk/libvchan/transport.h"
 
 #include <optional>
-
-struct iovec;
+#include <sys/uio.h>
 
 namespace bulkhead::sdk {
 
