@@ -4,6 +4,7 @@
 #include "tool/doctor.h"
 #include "tool/manifest.h"
 #include "tool/outcome.h"
+#include "tool/policy/command_line.h"
 #include "tool/serve.h"
 #include "tool/show.h"
 #include "tool/vchan/command_line.h"
@@ -25,11 +26,13 @@ constexpr char const *EXAMPLES = R"(Examples:
   bulkhead tree tpm.toml                       what would be served
   bulkhead stat /run/tree/dev/tpm0             what a file is; for a device its counters
   bulkhead vchan connect 7 --domain 1          a channel to domain 7, as domain 1
+  bulkhead policy check                        who may call what: faults and remedies
   tpm2_getrandom -T device:/run/tree/dev/tpm0 8 --hex
 
 Exit codes: 0 done, 1 failed, 2 command line, 3 manifest, 4 mount point, 5 FUSE, 6 bus or device;
-of vchan: 7 not connected, 8 the other side died, 9 it broke the protocol.
-See bulkhead(1), bulkhead-vchan(1) and bulkhead.toml(5).)";
+of vchan: 7 not connected, 8 the other side died, 9 it broke the protocol;
+of policy: 10 the policy has faults.
+See bulkhead(1), bulkhead-policy(1), bulkhead-vchan(1) and bulkhead.toml(5).)";
 
 class Command_line
 {
@@ -49,6 +52,7 @@ private:
 	CLI::App *_stat_command = nullptr;
 	CLI::App *_doctor_command = nullptr;
 	CLI::App *_completion_command = nullptr;
+	std::optional<Policy_command_line> _policy{};
 	std::optional<Vchan_command_line> _vchan{};
 
 	void _describe_serve()
@@ -117,6 +121,7 @@ public:
 		_app.require_subcommand(1);
 		_describe_serve();
 		_vchan.emplace(_app);
+		_policy.emplace(_app);
 		_describe_others();
 	}
 
@@ -139,6 +144,7 @@ public:
 		if (*_stat_command) return _run_stat();
 		if (*_doctor_command) return doctor(_doctor_json);
 		if (*_vchan) return _vchan->run();
+		if (*_policy) return _policy->run();
 		return print_completion(_shell);
 	}
 };

@@ -18,6 +18,7 @@ enum class Exit : int {
 	CONNECT = 7, // vchan: the two sides have not found each other
 	PEER_DIED = 8, // vchan: the other side, before its end
 	PEER_BROKE = 9, // vchan: the other side, the protocol
+	POLICY = 10, // policy: it has faults
 };
 
 /* Why something wasn't done. */

@@ -40,6 +40,43 @@ _bulkhead_vchan()
 	mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
 }
 
+# The same for `bulkhead policy`.
+_bulkhead_policy()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options
+	local common='--compat --domains --json --help'
+	COMPREPLY=()
+	if ((COMP_CWORD <= $1)); then
+		mapfile -t COMPREPLY < <(compgen -W 'check explain graph eval --help' -- "$word")
+		return
+	fi
+	case $previous in
+	--format)
+		mapfile -t COMPREPLY < <(compgen -W 'dot svg' -- "$word")
+		return
+		;;
+	--dir | --compat)
+		compopt -o dirnames
+		return
+		;;
+	--domains | -o | --output)
+		compopt -o default
+		return
+		;;
+	--relay | --service | --source | --target) return ;;
+	esac
+	case ${COMP_WORDS[$1]} in
+	check)
+		options="$common --strict"
+		if [[ $word != -* ]]; then compopt -o dirnames; fi
+		;;
+	explain) options="$common --dir --relay" ;;
+	graph) options="$common --dir --format --output --service --source --target --no-ask" ;;
+	eval) options='--help' ;;
+	esac
+	if [[ $word == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word"); fi
+}
+
 _bulkhead()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
@@ -53,6 +90,10 @@ _bulkhead()
 		_bulkhead_vchan "$((i + 1))"
 		return
 	fi
+	if [[ $command == policy ]]; then
+		_bulkhead_policy "$((i + 1))"
+		return
+	fi
 	COMPREPLY=()
 	case $previous in
 	-m | --mount)
@@ -62,7 +103,7 @@ _bulkhead()
 	--ready-fd | --depth) return ;;
 	esac
 	case $command in
-	'') mapfile -t COMPREPLY < <(compgen -W 'serve tree stat doctor vchan completion --help --version' -- "$word") ;;
+	'') mapfile -t COMPREPLY < <(compgen -W 'serve tree stat doctor vchan policy completion --help --version' -- "$word") ;;
 	serve)
 		if [[ $word == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W '--mount --check --ready-fd --verbose --help' -- "$word")
