@@ -2,6 +2,7 @@
 
 #include "platform/linux/clock.h"
 #include "platform/linux/vchan/hello.h"
+#include "platform/linux/vchan/take_no_descriptors.h"
 
 #include <array>
 #include <cerrno>
@@ -41,6 +42,8 @@ bool make_wire(Owned_fd &ringing, Owned_fd &hearing)
 		return false;
 	ringing.reset(ends[0]);
 	hearing.reset(ends[1]);
+	take_no_descriptors(ringing.value());
+	take_no_descriptors(hearing.value());
 	return true;
 }
 

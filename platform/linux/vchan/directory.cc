@@ -1,5 +1,7 @@
 #include "platform/linux/vchan/directory.h"
 
+#include "platform/linux/vchan/take_no_descriptors.h"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -386,6 +388,7 @@ Attempt<Listening, Connect_error> Directory::_bind(std::string const &file, mode
 {
 	Listening made{.socket = unix_socket()};
 	if (!made.socket) return _fail("socket", errno);
+	take_no_descriptors(made.socket.value());
 	// The name gets the socket's mode less umask: never more than it shall have.
 	if (fchmod(made.socket.value(), mode) != 0) return _fail("fchmod", errno);
 	sockaddr_un const address = address_of(proc_path(_fd.value()) + '/' + file);

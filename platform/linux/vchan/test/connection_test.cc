@@ -1,3 +1,4 @@
+#include "platform/linux/clock.h"
 #include "platform/linux/vchan/connection.h"
 #include "platform/linux/vchan/hello.h"
 
@@ -7,12 +8,17 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
 #include <linux/memfd.h>
+#include <linux/seccomp.h>
+#include <memory>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 namespace bulkhead::linux_host {
@@ -419,6 +425,52 @@ TEST_F(Connection_test, is_not_stopped_by_a_peer_that_abuses_the_bell)
 		ASSERT_TRUE(honest.look().ok());
 	}
 	EXPECT_EQ(honest.endpoint()->rings(), 99u);
+}
+
+/* Sends one byte and a descriptor; false if the kernel doesn't let it. */
+bool pass_descriptor(int socket, int fd)
+{
+	alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+	char byte = 0;
+	iovec part{&byte, 1};
+	msghdr header{};
+	header.msg_iov = &part;
+	header.msg_iovlen = 1;
+	header.msg_control = control;
+	header.msg_controllen = sizeof(control);
+	cmsghdr *const rights = CMSG_FIRSTHDR(&header);
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(rights), &fd, sizeof(int));
+	return sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+}
+
+// Closing what a peer has sent may take as long as it likes (SO_LINGER).
+TEST_F(Connection_test, takes_no_descriptors_from_a_client)
+{
+	int const socket = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	Owned_fd const probe{socket};
+	int passes = 0;
+	socklen_t length = sizeof(passes);
+	constexpr int PASS_RIGHTS = 83; // SO_PASSRIGHTS
+	if (getsockopt(socket, SOL_SOCKET, PASS_RIGHTS, &passes, &length) != 0)
+		GTEST_SKIP() << "Linux before 6.16";
+	Connection server;
+	ASSERT_TRUE(server.listen(NAME, SIZES, directory).ok());
+	Owned_fd const client = raw_client();
+	EXPECT_FALSE(pass_descriptor(client.value(), 0)) << "not yet accepted";
+	ASSERT_TRUE(server.look().ok());
+	EXPECT_FALSE(pass_descriptor(client.value(), 0)) << "not yet greeted";
+	auto const hello = encode(Hello{NAME.server, NAME.client, NAME.port});
+	ASSERT_EQ(send(client.value(), hello.data(), hello.size(), 0), ssize_t(hello.size()));
+	ASSERT_TRUE(server.look().ok());
+	ASSERT_TRUE(server.joined());
+	EXPECT_FALSE(pass_descriptor(client.value(), 0)) << "joined";
+	auto made = make_channel(SIZES);
+	ASSERT_TRUE(made.ok());
+	EXPECT_FALSE(pass_descriptor(made.value().client.bell.in(), 0));
+	EXPECT_FALSE(pass_descriptor(made.value().server.bell.in(), 0));
 }
 
 } // namespace
