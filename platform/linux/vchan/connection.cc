@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -19,6 +20,7 @@ using Done = Attempt<void, Connect_error>;
 // What an event of the epoll descriptor is about; a pending client has its number added.
 enum Subject : uint32_t { LISTENER, WATCH, GREETING, BELL, PENDING };
 
+constexpr unsigned EVENT_READS_MAX = 16; // of inotify, for each look
 constexpr unsigned DROPPED_MAX = 8; // connections that a server may end without a word
 
 Connect_error of_errno(int number)
@@ -120,6 +122,17 @@ Received receive_message(int socket, Mutable_bytes to)
 	return received;
 }
 
+int wait_for_events(int epoll, std::span<epoll_event> events, timespec const *patience)
+{
+	int const size = static_cast<int>(events.size());
+	int const count = epoll_pwait2(epoll, events.data(), size, patience, nullptr);
+	if (count >= 0 || errno != ENOSYS) return count;
+	// Before Linux 5.11, or in a sandbox that doesn't know the call.
+	pollfd waiting{epoll, POLLIN, 0};
+	int const ready = ppoll(&waiting, 1, patience, nullptr);
+	return ready > 0 ? epoll_wait(epoll, events.data(), size, 0) : ready;
+}
+
 std::string text_of(Channel_name const &name) { return "channel " + name.file(); }
 
 } // namespace
@@ -158,6 +171,39 @@ Done Connection::_observe(int fd, uint32_t events, uint32_t subject)
 	event.data.u32 = subject;
 	if (epoll_ctl(_epoll.value(), EPOLL_CTL_ADD, fd, &event) != 0) return _fail("epoll_ctl", errno);
 	return Ok{};
+}
+
+// A child that was forked keeps what we only close open, and epoll would go on watching it.
+void Connection::_forget(Owned_fd &watched)
+{
+	if (watched) (void)epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, watched.value(), nullptr);
+	watched.reset();
+}
+
+/* As if nothing had been asked for; only `fd` and the message stay. */
+void Connection::_end_search()
+{
+	if (_listener.socket) _directory.remove(_name, _listener);
+	_forget(_listener.socket);
+	for (Owned_fd &client : _pending) _forget(client);
+	_forget(_watch);
+	_forget(_greeting);
+	_endpoint.reset();
+	_to_share.reset();
+	_memory = Sealed_memory();
+	_bell = Bell();
+	_directory = Directory();
+	_dropped = 0;
+	_phase = Phase::IDLE;
+}
+
+/* What has failed can be asked for again. */
+Done Connection::_begun(Done const &result)
+{
+	if (result.ok()) return result;
+	_end_search();
+	_epoll.reset();
+	return result;
 }
 
 Done Connection::_begin(Channel_name const &name, std::string const &directory)
@@ -200,6 +246,11 @@ Done Connection::_make_memory(vchan::Sizes wanted)
 
 Done Connection::listen(Channel_name const &name, vchan::Sizes sizes, std::string const &directory)
 {
+	return _begun(_listen(name, sizes, directory));
+}
+
+Done Connection::_listen(Channel_name const &name, vchan::Sizes sizes, std::string const &directory)
+{
 	TRY(_begin(name, directory));
 	TRY(_make_memory(sizes));
 	auto listener = _directory.listen(name);
@@ -211,6 +262,11 @@ Done Connection::listen(Channel_name const &name, vchan::Sizes sizes, std::strin
 
 Done Connection::connect(Channel_name const &name, std::string const &directory)
 {
+	return _begun(_connect(name, directory));
+}
+
+Done Connection::_connect(Channel_name const &name, std::string const &directory)
+{
 	TRY(_begin(name, directory));
 	_phase = Phase::SEARCHING;
 	return _search();
@@ -219,8 +275,8 @@ Done Connection::connect(Channel_name const &name, std::string const &directory)
 Done Connection::adopt(Channel_end end)
 {
 	BULKHEAD_ASSERT(_phase == Phase::IDLE);
-	TRY(_make_epoll());
-	return _attach(std::move(end));
+	Done const made = _make_epoll();
+	return _begun(made.ok() ? _attach(std::move(end)) : made);
 }
 
 /* Client: asks the server if there is one, else waits for a change of the directory. */
@@ -263,7 +319,7 @@ Done Connection::_answered()
 	if (received.size < 0 && (errno == EAGAIN || errno == EINTR)) return Ok{};
 	if (received.size <= 0) {
 		// It has ended, has taken another client, or has too many who ask.
-		_greeting.reset();
+		_forget(_greeting);
 		_phase = Phase::SEARCHING;
 		if (++_dropped > DROPPED_MAX)
 			return _fail(Connect_error::CROWDED, "its server drops whoever asks");
@@ -288,7 +344,7 @@ Done Connection::_answered()
 			Connect_error::BAD_MESSAGE, "its server handed over too many descriptors or too few");
 	if (!Bell::suitable(received.descriptors[1].value()))
 		return _fail(Connect_error::BAD_MESSAGE, "what its server rings isn't a socket");
-	_watch.reset();
+	_forget(_watch);
 	(void)epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, _greeting.value(), nullptr);
 	return _attach({.memory = std::move(received.descriptors[0]),
 		.bell = Bell(std::move(_greeting), std::move(received.descriptors[1])),
@@ -342,6 +398,7 @@ Done Connection::_hear(Owned_fd client)
 	TRY(_greeted(client));
 	if (!client) return Ok{};
 	unsigned const place = _next_pending++ % PENDING_MAX;
+	_forget(_pending[place]);
 	_pending[place] = std::move(client);
 	return _observe(_pending[place].value(), EPOLLIN, PENDING + place);
 }
@@ -374,21 +431,22 @@ Done Connection::_welcome(Owned_fd &client)
 {
 	Owned_fd ringing, hearing;
 	if (!make_wire(ringing, hearing)) return _fail("socketpair", errno);
+	// Before the client believes that we hear it.
+	TRY(_observe(client.value(), Bell::events(), BELL));
 	int const handed[] = {_to_share.value(), hearing.value()};
 	Welcome const answer{Welcome::Status::ACCEPTED, _generation};
 	if (!send_message(client.value(), encode(answer), handed)) {
-		client.reset();
+		_forget(client);
 		return Ok{};
 	}
 	(void)peer_user_of(client.value(), _peer_user);
 	_bell = Bell(std::move(ringing), std::move(client));
 	_directory.remove(_name, _listener);
-	_listener.socket.reset();
+	_forget(_listener.socket);
 	_to_share.reset();
-	for (Owned_fd &other : _pending) other.reset();
+	for (Owned_fd &other : _pending) _forget(other);
 	_phase = Phase::JOINED;
 	_directory = Directory();
-	TRY(_observe(_bell.in(), Bell::events(), BELL));
 	_endpoint->rung();
 	return Ok{};
 }
@@ -404,7 +462,9 @@ Done Connection::_changed()
 {
 	// What has changed doesn't matter, as the name is asked for again anyway.
 	alignas(8) char events[4096];
-	while (read(_watch.value(), events, sizeof(events)) > 0) {}
+	// Others may make names faster than we read of them; what is left has us called again.
+	for (unsigned i = 0; i < EVENT_READS_MAX && read(_watch.value(), events, sizeof(events)) > 0;)
+		++i;
 	if (_phase != Phase::SEARCHING) return Ok{};
 	return _search();
 }
@@ -427,11 +487,14 @@ Done Connection::_handle(uint32_t subject, uint32_t events)
 Attempt<bool, Connect_error> Connection::_look(timespec const *patience)
 {
 	std::array<epoll_event, 2 + PENDING_MAX> events;
-	int const count = epoll_pwait2(
-		_epoll.value(), events.data(), static_cast<int>(events.size()), patience, nullptr);
-	for (int i = 0; i < count; ++i)
-		TRY(_handle(
-			events[static_cast<size_t>(i)].data.u32, events[static_cast<size_t>(i)].events));
+	int const count = wait_for_events(_epoll.value(), events, patience);
+	for (int i = 0; i < count; ++i) {
+		epoll_event const &event = events[static_cast<size_t>(i)];
+		Done const handled = _handle(event.data.u32, event.events);
+		if (handled.ok()) continue;
+		if (_phase == Phase::SEARCHING || _phase == Phase::GREETING) _end_search();
+		return handled.error();
+	}
 	return count > 0;
 }
 

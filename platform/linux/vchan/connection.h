@@ -27,6 +27,8 @@ struct Channel_end
 /*
  * Belongs to one thread, as the Endpoint in it, which the caller uses once it is there: to send,
  * receive, and to say what is waited for. No call blocks except `wait`, and those of Directory.
+ * Does one of `listen`, `connect` and `adopt` once; again only after an error of theirs, or after
+ * one of `look` that has ended a client's search.
  * A child that was forked and calls no exec holds its parent's end, too: then the peer hears of the
  * death of the last of them.
  */
@@ -69,6 +71,13 @@ private:
 	Attempt<void, Connect_error> _make_memory(vchan::Sizes);
 	Attempt<void, Connect_error> _observe(int fd, uint32_t events, uint32_t subject);
 
+	void _forget(Owned_fd &watched);
+	void _end_search();
+	Attempt<void, Connect_error> _begun(Attempt<void, Connect_error> const &);
+	Attempt<void, Connect_error> _listen(
+		Channel_name const &, vchan::Sizes, std::string const &directory);
+	Attempt<void, Connect_error> _connect(Channel_name const &, std::string const &directory);
+
 	Attempt<void, Connect_error> _search();
 	Attempt<void, Connect_error> _greet(Owned_fd server);
 	Attempt<void, Connect_error> _changed();
@@ -109,22 +118,24 @@ public:
 	Attempt<void, Connect_error> adopt(Channel_end);
 
 	/*
-	 * Readable when `look` has something to do. The same until the end of this object, or
-	 * `hand_over`.
+	 * Readable when `look` has something to do. The same until the end of this object, `hand_over`,
+	 * or a search that begins anew after an error; -1 before and without one.
 	 */
 	int fd() const { return _epoll.value(); }
 
 	/*
 	 * Takes in what has happened: a client or server that came, rings, the peer's death; then the
 	 * endpoint answers anew. What a client has done wrong is no error, as the next one may do
-	 * better; `message` tells. Errors: all of Connect_error; they end the search of a client.
+	 * better; `message` tells. Errors: all of Connect_error. They end the search of a client; a
+	 * server still waits, and has this error again as long as its cause lasts.
 	 */
 	Attempt<void, Connect_error> look();
 
 	/*
 	 * Blocks until there is something to look at, and looks; false if the time has passed before
 	 * (microseconds of CLOCK_MONOTONIC) or a signal has interrupted it. What is waited for has to
-	 * be armed.
+	 * be armed. A peer that keeps ringing has it return true at once each time, however late it is:
+	 * who has a deadline looks at the clock. Not after `hand_over`.
 	 */
 	Attempt<bool, Connect_error> wait(uint64_t until_us = NEVER_US);
 

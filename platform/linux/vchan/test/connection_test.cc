@@ -473,5 +473,117 @@ TEST_F(Connection_test, takes_no_descriptors_from_a_client)
 	EXPECT_FALSE(pass_descriptor(made.value().server.bell.in(), 0));
 }
 
+/* A child that has all of our descriptors until it ends with this object. */
+class Child_with_all
+{
+private:
+	pid_t _child = fork();
+
+public:
+	Child_with_all()
+	{
+		while (_child == 0) pause();
+	}
+	~Child_with_all()
+	{
+		kill(_child, SIGKILL);
+		waitpid(_child, nullptr, 0);
+	}
+};
+
+// Epoll watches what we have closed as long as a child has it open.
+TEST_F(Connection_test, of_a_server_sleeps_although_a_child_still_has_what_it_closed)
+{
+	Connection server, client, second;
+	ASSERT_TRUE(server.listen(NAME, SIZES, directory).ok());
+	Owned_fd const silent = raw_client();
+	ASSERT_TRUE(server.look().ok());
+	ASSERT_TRUE(client.connect(NAME, directory).ok());
+	ASSERT_TRUE(second.connect(NAME, directory).ok());
+	Child_with_all const child;
+	meet(server, client);
+	ASSERT_EQ(send(silent.value(), "?", 1, MSG_NOSIGNAL), 1);
+	for (unsigned i = 0; i < 10; ++i) ASSERT_TRUE(server.look().ok());
+	EXPECT_FALSE(readable(server.fd()));
+}
+
+TEST_F(Connection_test, of_a_client_sleeps_although_a_child_still_has_what_it_closed)
+{
+	Connection client;
+	ASSERT_TRUE(client.connect(NAME, directory).ok());
+	{
+		False_server server(directory, NAME);
+		ASSERT_TRUE(client.look().ok());
+		Child_with_all const child;
+		shutdown(server.answer(Bytes(), {}).value(), SHUT_RDWR);
+		server.stop(NAME);
+		for (unsigned i = 0; i < 10; ++i) ASSERT_TRUE(client.look().ok()) << client.message();
+		EXPECT_FALSE(readable(client.fd()));
+		Connection next;
+		ASSERT_TRUE(next.listen(NAME, SIZES, directory).ok());
+		meet(next, client);
+		for (unsigned i = 0; i < 10; ++i) ASSERT_TRUE(client.look().ok()) << client.message();
+		EXPECT_FALSE(readable(client.fd()));
+		ASSERT_TRUE(std::filesystem::create_directory(directory + "/event"));
+		ASSERT_TRUE(std::filesystem::remove(directory + "/event"));
+		EXPECT_FALSE(readable(client.fd())) << "nothing is looked for any more";
+	}
+}
+
+TEST_F(Connection_test, can_be_asked_again_after_an_error)
+{
+	size_t const before = open_descriptors();
+	auto taken = std::make_unique<Connection>();
+	ASSERT_TRUE(taken->listen(NAME, SIZES, directory).ok());
+	Connection server, client;
+	EXPECT_EQ(server.listen(NAME, SIZES, directory).error(), Connect_error::NAME_IN_USE);
+	EXPECT_EQ(server.endpoint(), nullptr);
+	EXPECT_EQ(client.connect(NAME, directory + "/nowhere").error(), Connect_error::NO_DIRECTORY);
+	taken.reset();
+	EXPECT_EQ(open_descriptors(), before);
+	{
+		False_server false_server(directory, NAME);
+		ASSERT_TRUE(client.connect(NAME, directory).ok());
+		auto const refused = encode(Welcome{Welcome::Status::NOT_ALLOWED});
+		Owned_fd const accepted = false_server.answer(refused, {});
+		EXPECT_EQ(client.look().error(), Connect_error::NOT_ALLOWED);
+		EXPECT_FALSE(readable(client.fd())) << "it doesn't ask again by itself";
+		false_server.stop(NAME);
+	}
+	ASSERT_TRUE(server.listen(NAME, {64, 64}, directory).ok()) << server.message();
+	ASSERT_TRUE(client.connect(NAME, directory).ok()) << client.message();
+	meet(server, client);
+	EXPECT_EQ(client.endpoint()->in_capacity(), 64u);
+}
+
+TEST_F(Connection_test, works_where_the_kernel_knows_no_epoll_pwait2)
+{
+	pid_t const child = fork();
+	if (child == 0) {
+		sock_filter code[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		};
+		sock_fprog const program{std::size(code), code};
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+			prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+			_exit(77);
+		Connection server, client;
+		if (!server.listen(NAME, SIZES, directory).ok()) _exit(1);
+		auto const late = server.wait(Monotonic_clock{}.now_us() + 1000);
+		if (!late.ok() || late.value()) _exit(2);
+		if (!client.connect(NAME, directory).ok()) _exit(3);
+		auto const came = server.wait();
+		if (!came.ok() || !came.value() || !client.look().ok()) _exit(4);
+		_exit(server.joined() && client.joined() ? 0 : 5);
+	}
+	int status = 0;
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "no seccomp here";
+	EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
 } // namespace
 } // namespace bulkhead::linux_host
