@@ -1,5 +1,7 @@
 #include "platform/linux/vchan/access_rules.h"
 
+#include "platform/linux/vchan/distinct_user.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -176,6 +178,7 @@ std::vector<Access_rules::Fault> Access_rules::read(std::string_view text, Looku
 
 bool Access_rules::allows(int domain, uid_t user) const
 {
+	if (!distinct_user(user)) return false;
 	if (!_given) return user == geteuid();
 	auto const found = _rules.find(domain);
 	return found != _rules.end() && std::ranges::count(found->second.users, user) != 0;

@@ -49,7 +49,8 @@ public:
 
 	/*
 	 * Whether this user may act as this domain. Without rules, only who is the same user as this
-	 * process (effective id); with rules, only who is listed.
+	 * process (effective id); with rules, only who is listed. Nobody whom the kernel has no number
+	 * for (distinct_user.h).
 	 */
 	bool allows(int domain, uid_t user) const;
 

@@ -1,5 +1,6 @@
 #include "platform/linux/vchan/directory.h"
 
+#include "platform/linux/vchan/distinct_user.h"
 #include "platform/linux/vchan/take_no_descriptors.h"
 
 #include <algorithm>
@@ -83,7 +84,7 @@ bool others_replace(struct stat const &directory)
 	return (directory.st_mode & (S_IWGRP | S_IWOTH)) && !(directory.st_mode & S_ISVTX);
 }
 
-bool trusted(uid_t owner) { return owner == 0 || owner == geteuid(); }
+bool trusted(uid_t owner) { return owner == 0 || (owner == geteuid() && distinct_user(owner)); }
 
 void sleep_us(unsigned us)
 {

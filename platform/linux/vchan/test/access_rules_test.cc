@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace bulkhead::linux_host {
@@ -33,6 +35,24 @@ TEST(Access_rules, let_only_ourselves_be_a_domain_when_there_are_none)
 	EXPECT_TRUE(rules.allows(5, geteuid()));
 	EXPECT_FALSE(rules.allows(5, geteuid() + 1));
 	EXPECT_FALSE(rules.allows_others(5));
+}
+
+// Where a user namespace has no number for anybody, all have the same.
+TEST(Access_rules, take_no_stranger_for_ourselves)
+{
+	constexpr int NO_NAMESPACES = 77;
+	pid_t const child = fork();
+	if (child == 0) {
+		if (unshare(CLONE_NEWUSER) != 0 || geteuid() != 65534) _exit(NO_NAMESPACES);
+		Access_rules rules;
+		if (rules.allows(1, geteuid())) _exit(1);
+		if (!rules.read("1 65534", lookup).empty() || rules.allows(1, 65534)) _exit(2);
+		_exit(0);
+	}
+	int status = 0;
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_NAMESPACES) GTEST_SKIP();
+	EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST(Access_rules, let_those_be_a_domain_who_are_listed)
