@@ -12,6 +12,12 @@ namespace {
 constexpr size_t FEW_LANES = 64;
 constexpr size_t FEW_ENTRIES = 16;
 
+/* What a caller has sent must not end the line that it stands in. */
+void put_printable(Text_writer &to, std::string_view text)
+{
+	for (char const c : text) to.put(c > ' ' && c < '\x7f' ? c : '_');
+}
+
 } // namespace
 
 std::string_view name_of(Denial denial)
@@ -462,8 +468,9 @@ void Evaluator::_write_target(Text_writer &to, Request const &request, Verdict c
 	if (remote) {
 		// Where the policy sends it, not what the caller asked for; by name: a service has no
 		// colon.
-		format_all(to, "\nservice=", domain.transport_rpc, '+', domain.name, '+', request.service,
-			request.argument);
+		format_all(to, "\nservice=", domain.transport_rpc, '+', domain.name, '+');
+		put_printable(to, request.service);
+		put_printable(to, request.argument);
 	}
 	if (!admin && !request.requested_source.empty())
 		format_all(to, "\npolicy_source=", request.requested_source);

@@ -8,6 +8,7 @@
 namespace bulkhead::policy::test {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 constexpr std::array<std::string_view, 1> DIRECTORIES{"p"};
@@ -104,6 +105,16 @@ TEST_F(Policy_response, for_a_remote_vm_goes_to_its_relay)
 			{.service = "back", .source = "relay", .target = "web", .requested_source = "far"}),
 		"user=DEFAULT\nresult=allow\ntarget=web\ntarget_uuid=uuid:" + uuid_of(2) +
 			"\nautostart=True\nrequested_target=web\npolicy_source=far");
+}
+
+TEST_F(Policy_response, has_no_lines_that_a_caller_made_up)
+{
+	load("* * work far allow\n");
+	EXPECT_THAT(response({.service = "s\ntarget=dom0",
+					.argument = "+\r\n\x80 x",
+					.source = "work",
+					.target = "far"}),
+		EndsWith("\nservice=net.Proxy+far+s_target=dom0+____x"));
 }
 
 TEST_F(Policy_response, fits_into_what_the_daemon_reads_or_is_cut)
