@@ -56,6 +56,7 @@ struct libvchan
 	void use_events();
 	bool changed();
 	void want(uint32_t reason);
+	void used();
 	void delivered();
 	bool take_in();
 	bool ended();
@@ -166,14 +167,25 @@ bool libvchan::changed()
 		channel.transport().state() != seen_state;
 }
 
-// From here on a change is an event.
+// From here on a change is an event. One that was there before, and that nobody has waited for,
+// still is: the transport may forget it when it is asked how much there is.
 void libvchan::want(uint32_t reason)
 {
-	uses_events = true;
+	use_events();
+	if (changed()) remind();
 	wanted |= reason;
 	arm();
 	if (reason & sleep_for::DATA) seen_in = taken + readable();
 	if (reason & sleep_for::ROOM) seen_out = put + writable();
+}
+
+// The same of what was read or written before anybody has waited for it.
+void libvchan::used()
+{
+	if (!uses_events) return;
+	if ((wanted & sleep_for::DATA && taken > seen_in) ||
+		(wanted & sleep_for::ROOM && put > seen_out))
+		remind();
 }
 
 // An event has been told: what has changed needs no other.
@@ -208,6 +220,7 @@ ssize_t libvchan::blocking_call(CALL const &call)
 {
 	uint64_t const slept = channel.sleeps();
 	ssize_t const result = call(NEVER_US);
+	used();
 	if (uses_events && channel.sleeps() != slept) {
 		arm();
 		if (changed()) remind();
@@ -222,6 +235,7 @@ ssize_t libvchan::call(uint32_t reason, CALL const &call)
 	if (connecting) return -EAGAIN;
 	if (blocking) return blocking_call(call);
 	ssize_t result = call(NOW_US);
+	used();
 	if (result != -EAGAIN) return result;
 	want(reason);
 	result = call(NOW_US);
@@ -294,8 +308,11 @@ int libvchan_client_init_async_finish(libvchan_t *ctrl, bool blocking)
 {
 	ctrl->forget();
 	if (int const error = ctrl->channel.look()) return returned(-error);
-	ctrl->delivered();
-	if (ctrl->channel.transport().state() == State::WAITING) return 1;
+	ctrl->seen_state = ctrl->channel.transport().state();
+	// What a server has sent before its client came is an event like what it sends later.
+	ctrl->arm();
+	if (ctrl->changed()) ctrl->remind();
+	if (ctrl->seen_state == State::WAITING) return 1;
 	ctrl->connecting = false;
 	ctrl->blocking = blocking;
 	return 0;

@@ -463,6 +463,43 @@ TEST_P(Libvchan, keeps_its_descriptor_readable_until_an_event_is_consumed)
 	EXPECT_FALSE(readable(fd)) << "what has been told isn't told again";
 }
 
+TEST_P(Libvchan, keeps_its_descriptor_readable_when_others_look_first)
+{
+	meet();
+	for (bool const reads : {false, true}) {
+		libvchan_set_blocking(client.get(), reads);
+		EXPECT_EQ(libvchan_data_ready(client.get()), 0);
+		ASSERT_EQ(libvchan_write(server.get(), "abc", 3), 3);
+		EXPECT_TRUE(readable(libvchan_fd_for_select(client.get()), HANG_MS));
+		if (!reads) {
+			EXPECT_EQ(libvchan_data_ready(client.get()), 3);
+		}
+		EXPECT_TRUE(readable(libvchan_fd_for_select(client.get())));
+		EXPECT_EQ(read(client.get(), 3), "abc");
+		EXPECT_TRUE(readable(libvchan_fd_for_select(client.get())));
+		ASSERT_EQ(libvchan_wait(client.get()), 0);
+		EXPECT_EQ(libvchan_data_ready(client.get()), 0);
+		EXPECT_FALSE(readable(libvchan_fd_for_select(client.get())));
+	}
+}
+
+TEST_P(Libvchan, tells_a_client_that_did_not_block_of_what_was_there_first)
+{
+	listen();
+	ASSERT_EQ(libvchan_write(server.get(), "abc", 3), 3);
+	be(CLIENT);
+	EVTCHN fd = -1;
+	client.reset(libvchan_client_init_async(SERVER, PORT, &fd));
+	ASSERT_TRUE(client);
+	while (libvchan_client_init_async_finish(client.get(), true) == 1)
+		(void)libvchan_is_open(server.get());
+	while (libvchan_is_open(server.get()) == VCHAN_WAITING) {}
+	EXPECT_TRUE(readable(fd, HANG_MS));
+	ASSERT_EQ(libvchan_wait(client.get()), 0);
+	while (libvchan_data_ready(client.get()) < 3) ASSERT_EQ(libvchan_wait(client.get()), 0);
+	EXPECT_EQ(read(client.get(), 3), "abc");
+}
+
 TEST_P(Libvchan, tells_of_room_after_it_was_asked_for)
 {
 	meet();
