@@ -3,6 +3,8 @@
 #include "tool/report.h"
 
 #include <algorithm>
+#include <fmt/format.h>
+#include <limits>
 
 namespace bulkhead::tool {
 
@@ -34,6 +36,20 @@ CLI::Validator checked(std::string (*parse)(std::string_view, RESULT &), char co
 		kind);
 }
 
+/* Other than CLI::Range this also refuses what is no number. */
+CLI::Validator seconds(double min, double max)
+{
+	return CLI::Validator(
+		[min, max](std::string const &text) {
+			double value = 0;
+			bool const good =
+				CLI::detail::lexical_cast(text, value) && value >= min && value <= max;
+			return good ? std::string{}
+						: fmt::format("'{}' is no number from {} to {}", text, min, max);
+		},
+		"SECONDS");
+}
+
 } // namespace
 
 CLI::App *Vchan_command_line::_describe(char const *name, char const *text, char const *peer)
@@ -54,11 +70,11 @@ CLI::App *Vchan_command_line::_describe(char const *name, char const *text, char
 	if (!peer) return command;
 	command
 		->add_option("-d,--domain", _channel.own_domain, "The own domain, instead of VCHAN_DOMAIN")
-		->check(CLI::NonNegativeNumber);
+		->check(CLI::Range(0, std::numeric_limits<int>::max()));
 	command->add_option(
 		"--directory", _channel.directory, "Where domains meet, instead of the usual place");
 	command->add_option("-w,--timeout", _timeout_s, "Seconds to wait for the other side, at most")
-		->check(CLI::Range(0.0, TIMEOUT_MAX_S));
+		->check(seconds(0, TIMEOUT_MAX_S));
 	return command;
 }
 
@@ -90,7 +106,7 @@ void Vchan_command_line::_describe_ping()
 		->check(CLI::Range(size_t{1}, Ping_options::BYTES_MAX));
 	_ping_command->add_option("-i,--interval", _ping.interval_s, "Seconds between two")
 		->capture_default_str()
-		->check(CLI::Range(0.0, 1e4));
+		->check(seconds(0, 1e4));
 	_ping_command->add_flag("-q,--quiet", _ping.quiet, "The summary only");
 	_ping_command->add_flag("--serve", _serve, "Be the one who sends back, as a server");
 	_ping_command->add_flag("-k,--keep", _ping.keep, "With --serve: one client after another");
@@ -104,7 +120,7 @@ void Vchan_command_line::_describe_bench()
 		->check(checked(parse_cpus, "CPU[,CPU]"));
 	_bench_command->add_option("--seconds", _bench.seconds, "For each measurement")
 		->capture_default_str()
-		->check(CLI::Range(0.01, 60.0));
+		->check(seconds(0.01, 60));
 	_add_size(_bench_command);
 }
 
@@ -151,6 +167,10 @@ int Vchan_command_line::run()
 	// Both were checked when they were parsed.
 	if (!_peer.empty()) (void)parse_address(_peer, _channel.peer);
 	if (!_sizes.empty()) (void)parse_sizes(_sizes, _channel.sizes);
+	if ((*_bench_command || *_ping_command) && (!_channel.sizes.read || !_channel.sizes.write))
+		return report(
+			{Exit::USAGE, "--size: what is measured goes both ways, 0 is for listen only"});
+	occupy_standard_descriptors();
 	_channel.timeout_s = _timeout_s;
 	_channel.server = *_listen || (*_ping_command && _serve);
 	if (*_bench_command) {

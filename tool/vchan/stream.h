@@ -10,6 +10,12 @@
 
 namespace bulkhead::tool {
 
+/*
+ * Has those of 0, 1 and 2 that are closed be /dev/null: else the next descriptor, a channel's for
+ * example, would be taken for one of them.
+ */
+void occupy_standard_descriptors();
+
 /* What is read from. */
 class Input
 {

@@ -269,6 +269,16 @@ TEST_P(Vchan_cli, a_full_disk_is_told)
 	(void)server.wait();
 }
 
+TEST_P(Vchan_cli, a_closed_standard_descriptor_is_no_descriptor_of_the_channel)
+{
+	_make_noise("a", 1 << 20, 4);
+	Process server = _start("exec $LISTEN <&- > $DIR/got");
+	EXPECT_EQ(_run("timeout 60 $CONNECT < $DIR/a >&-").code, OK);
+	EXPECT_EQ(server.wait().code, OK);
+	EXPECT_TRUE(_read("got") == _read("a"));
+	EXPECT_EQ(_run("timeout 60 $CONNECT -w 0.01 <&- >&- 2>&-").code, CONNECT);
+}
+
 TEST_P(Vchan_cli, a_shared_pipe_stays_as_it_was)
 {
 	// O_NONBLOCK there would break whoever comes after us.
@@ -302,7 +312,8 @@ TEST_P(Vchan_cli, a_wrong_command_line_is_told)
 			 "connect 1 -d -1", "connect 1 -d 2 --transport tcp", "connect 1 -d 2 --timeout -1",
 			 "connect 1 -d 2 --keep", "cat 1 -d 2 --size 1", "ping 1 -d 2 -c 0",
 			 "ping 1 -d 2 --size 1", "bench --cpus x", "bench --cpus 1000",
-			 "connect 1 -d 2 --spin 4097"})
+			 "connect 1 -d 2 --spin 4097", "connect 1 -d 2 --timeout nan", "ping 1 -d 2 -i nan",
+			 "ping 2 -d 1 --serve --size 0:1k", "bench --size 1k:0"})
 		EXPECT_EQ(_run(std::string("$BULKHEAD vchan ") + wrong + " < /dev/null").code, USAGE)
 			<< wrong;
 	Outcome const nobody = _run("env -u VCHAN_DOMAIN $BULKHEAD vchan listen 2");
