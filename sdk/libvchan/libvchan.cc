@@ -168,15 +168,19 @@ bool libvchan::changed()
 }
 
 // From here on a change is an event. One that was there before, and that nobody has waited for,
-// still is: the transport may forget it when it is asked how much there is.
+// still is: the transport may forget it when it is asked how much there is. So it is asked once.
 void libvchan::want(uint32_t reason)
 {
 	use_events();
-	if (changed()) remind();
+	channel.transport().arm(wanted | reason | sleep_for::PEER);
+	uint64_t const in = reason & sleep_for::DATA ? taken + readable() : seen_in;
+	uint64_t const out = reason & sleep_for::ROOM ? put + writable() : seen_out;
+	if ((wanted & sleep_for::DATA && in != seen_in) ||
+		(wanted & sleep_for::ROOM && out != seen_out))
+		remind();
 	wanted |= reason;
-	arm();
-	if (reason & sleep_for::DATA) seen_in = taken + readable();
-	if (reason & sleep_for::ROOM) seen_out = put + writable();
+	seen_in = in;
+	seen_out = out;
 }
 
 // The same of what was read or written before anybody has waited for it.
@@ -235,14 +239,15 @@ ssize_t libvchan::call(uint32_t reason, CALL const &call)
 	if (connecting) return -EAGAIN;
 	if (blocking) return blocking_call(call);
 	ssize_t result = call(NOW_US);
-	used();
-	if (result != -EAGAIN) return result;
-	want(reason);
-	result = call(NOW_US);
+	if (result == -EAGAIN) {
+		want(reason);
+		result = call(NOW_US);
+	}
 	if (result == -EAGAIN && take_in()) {
 		want(reason);
 		result = call(NOW_US);
 	}
+	used();
 	return result == -EAGAIN ? 0 : result;
 }
 
@@ -397,19 +402,15 @@ int libvchan_is_open(libvchan_t *ctrl)
 int libvchan_data_ready(libvchan_t *ctrl)
 {
 	ctrl->want(sleep_for::DATA);
-	size_t bytes = ctrl->readable();
-	if (bytes == 0 && ctrl->take_in()) bytes = ctrl->readable();
-	ctrl->seen_in = ctrl->taken + bytes;
-	return static_cast<int>(bytes);
+	if (ctrl->seen_in == ctrl->taken && ctrl->take_in()) ctrl->want(sleep_for::DATA);
+	return static_cast<int>(ctrl->seen_in - ctrl->taken);
 }
 
 int libvchan_buffer_space(libvchan_t *ctrl)
 {
 	ctrl->want(sleep_for::ROOM);
-	size_t bytes = ctrl->writable();
-	if (bytes == 0 && ctrl->take_in()) bytes = ctrl->writable();
-	ctrl->seen_out = ctrl->put + bytes;
-	return static_cast<int>(bytes);
+	if (ctrl->seen_out == ctrl->put && ctrl->take_in()) ctrl->want(sleep_for::ROOM);
+	return static_cast<int>(ctrl->seen_out - ctrl->put);
 }
 
 void libvchan_set_blocking(libvchan_t *ctrl, bool blocking) { ctrl->blocking = blocking; }
