@@ -73,8 +73,7 @@ typedef struct
 
 	/*
 	 * How often, at most, one looks again before one sleeps, up to BULKHEAD_VCHAN_SPIN_MAX; it is
-	 * less where that has been in vain. -1: as it suits the transport and the processors that the
-	 * thread may use.
+	 * less where that has been in vain. -1: as it suits the transport.
 	 */
 	int spin;
 } Bulkhead_vchan_options;
