@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <sched.h>
 #include <utility>
 
 namespace bulkhead::sdk {
@@ -185,14 +184,6 @@ std::unique_ptr<Transport> open_shm(Wanted const &wanted, int &error, std::strin
 	if (error == 0) return transport;
 	why = transport->message();
 	return nullptr;
-}
-
-unsigned Shm_transport::spin() const
-{
-	// Where this thread may use one processor only, the peer can do nothing while it looks.
-	cpu_set_t ours;
-	bool const alone = sched_getaffinity(0, sizeof(ours), &ours) == 0 && CPU_COUNT(&ours) == 1;
-	return alone ? 0 : vchan::Spin::MOST;
 }
 
 } // namespace bulkhead::sdk

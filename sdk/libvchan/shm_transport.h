@@ -31,7 +31,7 @@ public:
 	bool peer_finished() override;
 	std::optional<uid_t> peer_user() const override;
 	uint64_t rings() const override;
-	unsigned spin() const override;
+	unsigned spin() const override { return vchan::Spin::MOST; }
 	std::string const &message() const override { return _connection.message(); }
 	size_t read_capacity() const override;
 	size_t write_capacity() const override;
