@@ -9,7 +9,6 @@ using To = Destination::Kind;
 namespace {
 
 // Up to so many are compared one by one; of more, those that matter are looked up.
-constexpr size_t FEW_LANES = 64;
 constexpr size_t FEW_ENTRIES = 16;
 
 /* What a caller has sent must not end the line that it stands in. */
@@ -150,6 +149,31 @@ bool Evaluator::_resolve(Request const &request, Call &call, Denial &denial) con
 	return good;
 }
 
+/*
+ * The lanes of a group that match a source, in the order of their first rules unless there are very
+ * many, until `bool fn(Lane_head const &, Lane const &)` wants no more.
+ */
+template <typename FN>
+inline void Evaluator::_for_each_lane(uint32_t group, uint32_t source_row, FN &&fn) const
+{
+	if (group == NONE) return;
+	std::span<Lane_head const> const heads = _policy.lane_heads(group);
+	std::span<Lane const> const lanes = _policy.lanes(group);
+	Token_set const source = _sources[source_row];
+	if (uint32_t const masks = _masks_of_group[group]; masks != NONE) {
+		for (uint64_t mask = _masks[masks + source_row]; mask; mask &= mask - 1) {
+			size_t const i = static_cast<size_t>(std::countr_zero(mask));
+			if (!fn(heads[i], lanes[i])) return;
+		}
+	} else if (lanes.size() <= FEW_LANES) {
+		for (size_t i = 0; i < heads.size(); ++i)
+			if (source.has(heads[i].source) && !fn(heads[i], lanes[i])) return;
+	} else {
+		for (uint32_t const token : source.tokens)
+			if (Lane const *const lane = _policy.lane(group, token)) fn(lane->head, *lane);
+	}
+}
+
 inline uint32_t Evaluator::_first_in(Lane const &lane, Token_set const &target, uint32_t best) const
 {
 	if (lane.entry_count <= FEW_ENTRIES) {
@@ -164,30 +188,22 @@ inline uint32_t Evaluator::_first_in(Lane const &lane, Token_set const &target, 
 }
 
 inline uint32_t Evaluator::_first_in(
-	uint32_t group, Token_set const &source, Token_set const &target, uint32_t best) const
+	uint32_t group, uint32_t source_row, Token_set const &target, uint32_t best) const
 {
-	if (group == NONE) return best;
-	std::span<Lane_head const> const heads = _policy.lane_heads(group);
-	if (heads.size() <= FEW_LANES) {
-		for (size_t i = 0; i < heads.size() && heads[i].first_rule < best; ++i)
-			if (source.has(heads[i].source))
-				best = _first_in(_policy.lanes(group)[i], target, best);
-		return best;
-	}
-	for (uint32_t const token : source.tokens) {
-		Lane const *const lane = _policy.lane(group, token);
-		if (lane && lane->head.first_rule < best) best = _first_in(*lane, target, best);
-	}
+	_for_each_lane(group, source_row, [&](Lane_head const &head, Lane const &lane) {
+		if (head.first_rule >= best) return false;
+		best = _first_in(lane, target, best);
+		return true;
+	});
 	return best;
 }
 
 uint32_t Evaluator::_first(Policy::Groups const &groups, Call const &call) const
 {
-	Token_set const source = _sources[call.source_row];
 	Token_set const target = _targets[call.target_row];
-	uint32_t best = _first_in(groups.argument, source, target, NONE);
-	best = _first_in(groups.service, source, target, best);
-	return _first_in(groups.every, source, target, best);
+	uint32_t best = _first_in(groups.argument, call.source_row, target, NONE);
+	best = _first_in(groups.service, call.source_row, target, best);
+	return _first_in(groups.every, call.source_row, target, best);
 }
 
 Destination Evaluator::_default_disposable(uint32_t source) const
@@ -245,23 +261,16 @@ void Evaluator::_offer_one(Rule const &rule)
 }
 
 /* Adds the lanes of a group that match the source to the cursors; returns how many there are. */
-size_t Evaluator::_open_lanes(uint32_t group, Token_set const &source, size_t cursors)
+size_t Evaluator::_open_lanes(uint32_t group, uint32_t source_row, size_t cursors)
 {
 	if (group == NONE) return cursors;
-	auto const open = [&](Lane const &lane) {
-		std::span<Offer const> const offers = _policy.offers(lane);
-		_cursors[cursors++] = {offers.front().rule, offers.data(), offers.data() + offers.size()};
-	};
 	uint64_t const *const offerable = _offerable.data() + group * _words;
 	for (size_t word = 0; word < _words; ++word) _undecided[word] |= offerable[word];
-	std::span<Lane_head const> const heads = _policy.lane_heads(group);
-	if (heads.size() <= FEW_LANES) {
-		for (size_t i = 0; i < heads.size(); ++i)
-			if (source.has(heads[i].source)) open(_policy.lanes(group)[i]);
-		return cursors;
-	}
-	for (uint32_t const token : source.tokens)
-		if (Lane const *const lane = _policy.lane(group, token)) open(*lane);
+	_for_each_lane(group, source_row, [&](Lane_head const &, Lane const &lane) {
+		std::span<Offer const> const offers = _policy.offers(lane);
+		_cursors[cursors++] = {offers.front().rule, offers.data(), offers.data() + offers.size()};
+		return true;
+	});
 	return cursors;
 }
 
@@ -287,10 +296,9 @@ void Evaluator::_collect(Policy::Groups const &groups, Call const &call)
 {
 	std::ranges::fill(_undecided, 0);
 	std::ranges::fill(_offered, 0);
-	Token_set const source = _sources[call.source_row];
-	size_t cursors = _open_lanes(groups.argument, source, 0);
-	cursors = _open_lanes(groups.service, source, cursors);
-	cursors = _open_lanes(groups.every, source, cursors);
+	size_t cursors = _open_lanes(groups.argument, call.source_row, 0);
+	cursors = _open_lanes(groups.service, call.source_row, cursors);
+	cursors = _open_lanes(groups.every, call.source_row, cursors);
 	while (cursors) {
 		Cursor *first = &_cursors[0];
 		for (Cursor &cursor : _cursors.subspan(1, cursors - 1))

@@ -119,6 +119,7 @@ public:
 		return {_bits.data() + row * _words,
 			{_tokens.data() + _begins[row], _begins[row + 1] - _begins[row]}};
 	}
+	size_t rows() const { return _begins.size() - 1; }
 	size_t longest() const;
 };
 
@@ -150,6 +151,9 @@ private:
 	size_t _words; // of a set of choices
 	Token_rows _sources{};
 	Token_rows _targets{};
+	// Of groups with more than few lanes, and not very many: which lanes match each source row.
+	std::span<uint64_t> _masks{};
+	std::span<uint32_t> _masks_of_group{}; // where those of a group begin, or NONE
 	Pair_table _strangers; // sources that rules name and that aren't there: word, 0 → row
 	std::span<Destination> _destinations{}; // of target words
 	std::span<uint64_t> _expansions{}; // of target words: what they offer
@@ -163,6 +167,10 @@ private:
 
 	friend class Evaluator_builder;
 
+	// Up to so many lanes are compared one by one; up to a word's bits they have masks.
+	static constexpr size_t FEW_LANES = 6;
+	static constexpr size_t MANY_LANES = 64;
+
 	size_t _bit_of_disposable(uint32_t domain) const { return _count + domain; }
 	size_t _bit_of_admin() const { return 2 * _count; }
 	size_t _bit_of_default_disposable() const { return 2 * _count + 1; }
@@ -172,8 +180,10 @@ private:
 	bool _set_source(Request const &request, Call &call, Denial &denial) const;
 	bool _resolve(Request const &request, Call &call, Denial &denial) const;
 	uint32_t _first_in(Lane const &lane, Token_set const &target, uint32_t best) const;
+	template <typename FN>
+	void _for_each_lane(uint32_t group, uint32_t source_row, FN &&fn) const;
 	uint32_t _first_in(
-		uint32_t group, Token_set const &source, Token_set const &target, uint32_t best) const;
+		uint32_t group, uint32_t source_row, Token_set const &target, uint32_t best) const;
 	uint32_t _first(Policy::Groups const &groups, Call const &call) const;
 	Destination _default_disposable(uint32_t source) const;
 	bool _running(Destination const &destination) const;
@@ -183,7 +193,7 @@ private:
 	Verdict _ask(Rule const &rule, Policy::Groups const &groups, Call const &call, Verdict verdict);
 	void _offer_one(Rule const &rule);
 	void _collect(Policy::Groups const &groups, Call const &call);
-	size_t _open_lanes(uint32_t group, Token_set const &source, size_t cursors);
+	size_t _open_lanes(uint32_t group, uint32_t source_row, size_t cursors);
 	bool _apply(Offer const &offer);
 	void _settle_choices(Call const &call, bool autostart);
 	bool _nothing_offered() const;

@@ -179,6 +179,32 @@ Attempt<void> Evaluator_builder::_fill_targets()
 	return _to._targets.fill(_to._arena, 3 * _count + 3, tokens.size(), _pairs.view());
 }
 
+/* Which lanes match which source, for groups in which comparing them would take a while. */
+Attempt<void> Evaluator_builder::_fill_masks()
+{
+	size_t const rows = _to._sources.rows();
+	uint32_t const groups = static_cast<uint32_t>(_policy.groups());
+	_to._masks_of_group = TRY(_to._arena.array<uint32_t>(groups));
+	size_t masks = 0;
+	for (uint32_t group = 0; group < groups; ++group) {
+		size_t const lanes = _policy.lanes(group).size();
+		bool const masked = lanes > Evaluator::FEW_LANES && lanes <= Evaluator::MANY_LANES;
+		_to._masks_of_group[group] = masked ? static_cast<uint32_t>(masks) : NONE;
+		if (masked) masks += rows;
+	}
+	if (masks >= NONE) return Error::OUT_OF_MEMORY;
+	_to._masks = TRY(_to._arena.array<uint64_t>(masks));
+	for (uint32_t group = 0; group < groups; ++group) {
+		uint32_t const first = _to._masks_of_group[group];
+		if (first == NONE) continue;
+		std::span<Lane_head const> const heads = _policy.lane_heads(group);
+		for (size_t row = 0; row < rows; ++row)
+			for (size_t i = 0; i < heads.size(); ++i)
+				_to._masks[first + row] |= uint64_t{_to._sources[row].has(heads[i].source)} << i;
+	}
+	return Ok{};
+}
+
 Destination Evaluator_builder::_destination(Token const &token, uint32_t number) const
 {
 	using To = Destination::Kind;
@@ -264,6 +290,7 @@ Attempt<void> Evaluator_builder::build()
 {
 	TRY(_fill_sources());
 	TRY(_fill_targets());
+	TRY(_fill_masks());
 	return _fill_choices();
 }
 

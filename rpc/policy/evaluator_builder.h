@@ -24,6 +24,7 @@ private:
 	Attempt<void> _match_default_disposables(Token const &token, size_t number);
 	Attempt<void> _fill_sources();
 	Attempt<void> _fill_targets();
+	Attempt<void> _fill_masks();
 	Destination _destination(Token const &token, uint32_t number) const;
 	void _set(std::span<uint64_t> bits, size_t bit) const;
 	void _expand(Token const &token, std::span<uint64_t> bits) const;

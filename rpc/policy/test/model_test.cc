@@ -17,10 +17,14 @@ struct Trial
 	Owned<System> system{};
 	Owned<Evaluator> evaluator{};
 
-	Trial(Chance &chance, size_t rules)
+	/* Rules by chance; among them one for each of so many sources that aren't there. */
+	Trial(Chance &chance, size_t rules, size_t strangers = 0)
 	{
 		std::string &text = files.texts["p/30.policy"];
-		for (size_t i = 0; i < rules; ++i) text += random_rule(chance) + "\n";
+		for (size_t i = 0; i < rules; ++i) {
+			text += random_rule(chance) + "\n";
+			if (i < strangers) text += "a.A * stranger" + std::to_string(i) + " * deny\n";
+		}
 		constexpr std::array<std::string_view, 1> DIRECTORIES{"p"};
 		policy = Policy::load(heap, files, DIRECTORIES, "").value();
 		system = System::create(heap, descriptions(domains)).value();
@@ -71,6 +75,16 @@ TEST(Policy_model, agrees_with_the_index_on_small_policies)
 	for (int i = 0; i < 1500; ++i) {
 		Trial trial(chance, 1 + chance.below(12));
 		for (int j = 0; j < 60; ++j) compare(trial, chance);
+		if (HasFailure()) return;
+	}
+}
+
+TEST(Policy_model, agrees_with_the_index_on_services_with_very_many_sources)
+{
+	Chance chance(77);
+	for (int i = 0; i < 40; ++i) {
+		Trial trial(chance, 120, 100);
+		for (int j = 0; j < 200; ++j) compare(trial, chance);
 		if (HasFailure()) return;
 	}
 }
