@@ -111,7 +111,7 @@ std::string dot_edge(std::pair<std::string, std::string> const &ends, Set const 
 class Circle
 {
 private:
-	static constexpr double MARGIN = 140;
+	static constexpr double MARGIN = 90;
 	static constexpr double SPACING = 56;
 	static constexpr double GAP = 14;
 
