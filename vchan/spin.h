@@ -19,10 +19,12 @@ public:
 	static constexpr unsigned MOST = 4096;
 	/* At first: hardly any time, for the sake of channels that have little to say. */
 	static constexpr unsigned FIRST = 64;
+	/* Of a try whether looking for long has become worth it: about as long as two wake-ups. */
+	static constexpr unsigned TRIAL = MOST / 2;
 
 private:
 	static constexpr unsigned LEAST = 16; // fewer aren't worth a try
-	static constexpr unsigned REST_LEAST = 32;
+	static constexpr unsigned REST_LEAST = 128;
 	static constexpr unsigned REST_MOST = 4096;
 
 	unsigned _looks = FIRST; // 0: rests; a few looks already take as long as a system call
@@ -35,7 +37,7 @@ private:
 		// Two sides that both give up too early never find out that they needn't sleep. So one
 		// tries now and then, more and more seldom, so that its cost vanishes where it is in vain.
 		if (_looks == 0 && --_rest == 0) {
-			_looks = MOST;
+			_looks = TRIAL;
 			_trying = true;
 		}
 		return _looks;

@@ -33,7 +33,7 @@ unsigned looks_in_vain(Spin &spin, unsigned most = Spin::MOST)
 unsigned short_waits(Spin &spin)
 {
 	for (unsigned waits = 0; waits < 100'000; ++waits)
-		if (looks_in_vain(spin) == Spin::MOST) return waits;
+		if (looks_in_vain(spin) == Spin::TRIAL) return waits;
 	return NEVER;
 }
 
@@ -87,8 +87,8 @@ TEST(Vchan_spin, goes_on_looking_for_long_once_a_try_has_found_something)
 {
 	Spin spin;
 	while (looks_in_vain(spin) > 0) {}
-	Looks late{Spin::MOST / 2};
-	for (int i = 0; i < 1000 && late.count <= Spin::MOST / 2; ++i) {
+	Looks late{Spin::TRIAL / 2};
+	for (int i = 0; i < 1000 && late.count <= Spin::TRIAL / 2; ++i) {
 		late.count = 0;
 		static_cast<void>(spin.look_again(Spin::MOST, std::ref(late)));
 	}
