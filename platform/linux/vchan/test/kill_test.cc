@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <random>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -159,6 +160,25 @@ bool meet(Connection &connection, int victim)
 	work(connection, *world.testimony, seed);
 }
 
+/*
+ * Every second time at some moment, which may be before they meet; else after some bytes, so that
+ * it depends on nobody's speed that they often do.
+ */
+[[noreturn]] void be_killer(
+	pid_t child, int victim, Testimony const &testimony, std::minstd_rand random)
+{
+	if (random() % 2) {
+		timespec const moment{0, static_cast<long>(random() % 1'500'000)};
+		nanosleep(&moment, nullptr);
+	} else {
+		uint64_t const bytes = 1 + random() % 100'000;
+		pollfd ended{victim, POLLIN, 0};
+		while (testimony.committed < bytes && poll(&ended, 1, 0) == 0) sched_yield();
+	}
+	kill(child, SIGKILL);
+	_exit(0);
+}
+
 void kill_one(World &world, Way way, unsigned seed, unsigned &met)
 {
 	std::minstd_rand random(seed);
@@ -185,13 +205,8 @@ void kill_one(World &world, Way way, unsigned seed, unsigned &met)
 	if (way == Way::THE_SERVER_IS_KILLED) {
 		ASSERT_TRUE(survivor.connect(NAME, world.directory).ok()) << survivor.message();
 	}
-	timespec const moment{0, static_cast<long>(random() % 1'500'000)};
 	pid_t const killer = fork();
-	if (killer == 0) {
-		nanosleep(&moment, nullptr);
-		kill(child, SIGKILL);
-		_exit(0);
-	}
+	if (killer == 0) be_killer(child, victim.value(), *world.testimony, random);
 	if (meet(survivor, victim.value())) {
 		++met;
 		uint64_t const read = read_to_the_end(survivor, seed);
@@ -201,6 +216,7 @@ void kill_one(World &world, Way way, unsigned seed, unsigned &met)
 		EXPECT_EQ(survivor.endpoint()->state(), State::DEAD);
 		EXPECT_EQ(survivor.endpoint()->try_write(Bytes()).error(), vchan::Error::PEER_DEAD);
 	} else {
+		kill(child, SIGKILL);
 		waitpid(child, nullptr, 0);
 	}
 	waitpid(killer, nullptr, 0);
