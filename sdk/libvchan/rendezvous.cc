@@ -24,13 +24,25 @@ int domain_id(std::string_view text)
 	return error == std::errc{} && end == text.data() + text.size() ? id : -1;
 }
 
+char const *setting(char const *variable)
+{
+	char const *const value = getenv(variable);
+	return value && *value ? value : nullptr;
+}
+
 } // namespace
+
+std::string_view transport_name(char const *name)
+{
+	if (name && *name) return name;
+	if (char const *const chosen = setting("BULKHEAD_VCHAN")) return chosen;
+	return setting("VCHAN_SOCKET_DIR") && !setting("BULKHEAD_VCHAN_DIR") ? "socket" : "shm";
+}
 
 std::unique_ptr<Transport> open_transport(
 	char const *name, Wanted wanted, int &error, std::string &why)
 {
-	if (!name) name = getenv("BULKHEAD_VCHAN");
-	std::string_view const transport = name && *name ? name : "shm";
+	std::string_view const transport = transport_name(name);
 	if (wanted.peer < 0) return failed(error, why, EINVAL, "a domain id is 0 or above");
 	if (wanted.port < 0) return failed(error, why, EINVAL, "a port is 0 or above");
 	if (wanted.own == OWN_FROM_ENVIRONMENT) {

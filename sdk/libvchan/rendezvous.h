@@ -11,7 +11,13 @@ namespace bulkhead::sdk {
 inline constexpr int OWN_FROM_ENVIRONMENT = -1;
 
 /*
- * Begins to listen or to search with a transport of this name; null: $BULKHEAD_VCHAN, else `shm`.
+ * The transport that a name, or null, stands for: $BULKHEAD_VCHAN; else `socket` where only
+ * $VCHAN_SOCKET_DIR says where domains meet, as programs for vchan-socket are started; else `shm`.
+ */
+std::string_view transport_name(char const *name);
+
+/*
+ * Begins to listen or to search with a transport of this name (`transport_name`).
  * Null and `why`, and its errno, if that can't be: EINVAL (domains, port), EDESTADDRREQ (no own
  * domain), ELOOP (a domain and itself), EPROTONOSUPPORT (no such transport), EOPNOTSUPP (not yet),
  * and those of the transport.

@@ -1,0 +1,87 @@
+#pragma once
+
+// A call that this program makes, from the question whether it may to the exit code of the service.
+// Nothing blocks. For C: <bulkhead/qrexec.h>; for coroutines: loop_call.h.
+
+#include "sdk/qrexec/data_channel.h"
+#include "sdk/qrexec/link.h"
+
+namespace bulkhead::qrexec {
+
+/* Which service, and by whose leave. */
+struct Wanted_call
+{
+	enum class Way : uint8_t {
+		AGENT, // within a domain: the policy decides
+		DAEMON, // on the host, which may call whatever it likes
+	};
+
+	Way way = Way::AGENT;
+	std::string socket{}; // AGENT: its path; DAEMON: the directory; empty: the usual one
+	std::string target{}; // domain; AGENT: also a keyword, or empty for @default
+	std::string service{}; // service+argument
+	std::string source{}; // AGENT: a RemoteVM that this domain relays for, or empty
+	std::string command{}; // DAEMON: the whole command line, "user:…", instead of a service
+	std::string user{}; // DAEMON, with a service: who it runs as; empty: DEFAULT
+	std::string transport{}; // "shm" or "socket"; empty: by the environment
+	std::string directory{}; // where domains meet; empty: the transport's
+	int own_domain = -1; // -1: $VCHAN_DOMAIN
+	size_t ring_bytes = Data_channel::RING_BYTES;
+};
+
+/* Belongs to one thread. */
+class Call
+{
+public:
+	enum class State : uint8_t {
+		IDLE,
+		ASKING,
+		CONNECTING, // allowed; the service's side is awaited
+		OPEN,
+		REFUSED, // by the policy, or since nobody could take it
+		ENDED, // with an exit code
+		FAILED, // see `message`; the exit code says which trouble
+	};
+
+private:
+	struct Inside;
+	std::unique_ptr<Inside> _inside;
+
+public:
+	Call();
+	~Call();
+	Call(Call const &) = delete;
+	Call &operator=(Call const &) = delete;
+
+	/* Begins. Once. A failure ends up in the state, too. */
+	Attempt<void, Link_error> start(Wanted_call wanted);
+
+	/* Readable when `look` has something to do; the same as long as this exists. */
+	int fd() const;
+	State look();
+	State state() const;
+
+	/*
+	 * The connection, once CONNECTING; for reading and writing while OPEN (and, of what is left,
+	 * after). Who looks at it or arms it does so by this object.
+	 */
+	Data_channel &channel();
+
+	/* Reads on behalf of callers that have no use for a ring: as `Data_channel`, see there. */
+	Data_channel::Incoming peek();
+	void consume(size_t bytes);
+	void arm(bool to_read, bool to_write);
+
+	/* Of the service, once ENDED; EXIT_REFUSED, EXIT_TROUBLE or EXIT_DISCONNECTED otherwise. */
+	int exit_code() const;
+	std::string const &message() const;
+
+	/* Gives the connection away, once it is OPEN; only `message` and the end are of use afterwards.
+	 */
+	std::unique_ptr<Data_channel> release_channel();
+
+	/* Ends it at once; the service sees its caller gone. */
+	void cancel();
+};
+
+} // namespace bulkhead::qrexec

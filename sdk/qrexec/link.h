@@ -1,0 +1,86 @@
+#pragma once
+
+// The two places where a call is asked for on the same machine: the socket of a domain's daemon, on
+// a host, and the socket of the agent, within a domain. Each is one question and one answer, after
+// which the connection stays open only to tell of the call's end. Nothing blocks.
+
+#include "platform/linux/descriptor.h"
+#include "rpc/qrexec/message_reader.h"
+
+#include <string>
+
+namespace bulkhead::qrexec {
+
+enum class Link_error : uint8_t {
+	NOT_THERE = 1, // no socket, or nobody listens on it
+	NOT_ALLOWED, // no right to connect
+	BAD_NAME, // a path, name or command that doesn't fit
+	REFUSED, // the other side has closed instead of answering
+	BAD_ANSWER, // what is no answer
+	PEER_VERSION,
+	TOO_MANY_OPEN,
+	SYSTEM,
+};
+
+std::string_view name_of(Link_error error);
+
+/* Where daemons have their sockets: $QREXEC_SOCKET_DIR of ours, else /run/qubes. */
+std::string default_socket_directory();
+/* /var/run/qubes/qrexec-agent */
+inline constexpr char AGENT_SOCKET[] = "/var/run/qubes/qrexec-agent";
+
+/* One exchange. Belongs to one thread. */
+class Link
+{
+public:
+	enum class State : uint8_t {
+		IDLE,
+		ASKING, // connecting, greeting, sending, waiting for the answer
+		ANSWERED,
+		ENDED, // and the other side has closed since: the call is over (daemon)
+	};
+
+private:
+	linux_host::Owned_fd _socket{};
+	State _state = State::IDLE;
+	bool _answer_expected = true;
+	bool _greets = false;
+	std::string _to_send{};
+	std::string _received{};
+	Exec_params _answer{};
+	std::string _message{};
+
+public:
+	Link() = default;
+	Link(Link const &) = delete;
+	Link &operator=(Link const &) = delete;
+
+	/*
+	 * Asks the daemon of a domain (a name, an id, "uuid:…") for a connection: EXEC_CMDLINE or
+	 * JUST_EXEC with a command line, or SERVICE_CONNECT with an ident; `params.port` 0 has it
+	 * choose a port, which is the answer; with a port there is none, and ANSWERED means sent.
+	 * Errors: NOT_THERE, NOT_ALLOWED, BAD_NAME, TOO_MANY_OPEN, SYSTEM.
+	 */
+	Attempt<void, Link_error> ask_daemon(std::string const &directory, std::string_view domain,
+		Type type, Exec_params params, std::string_view command_or_ident);
+
+	/* Asks the agent for a service call. Errors: the same. */
+	Attempt<void, Link_error> ask_agent(std::string const &socket, Trigger const &trigger);
+
+	/* To be watched for `wanted` (EPOLLIN, EPOLLOUT); -1 before. */
+	int fd() const { return _socket.value(); }
+	uint32_t wanted() const;
+
+	/* Does what can be done now. Errors: REFUSED, BAD_ANSWER, PEER_VERSION, SYSTEM. */
+	Attempt<State, Link_error> look();
+
+	State state() const { return _state; }
+	/* Domain and port to connect to; once ANSWERED. */
+	Exec_params answer() const { return _answer; }
+	/* The last error in words: what, where, remedy. */
+	std::string const &message() const { return _message; }
+
+	void close();
+};
+
+} // namespace bulkhead::qrexec
