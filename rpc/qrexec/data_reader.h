@@ -37,7 +37,11 @@ private:
 	Stream _stream = Stream::IN;
 	uint8_t _ended = 0; // a bit for each stream
 	bool _exited = false;
-	uint8_t _fault = 0;
+	std::optional<Stream_fault> _fault{};
+
+	bool _fill(size_t wanted, std::span<uint8_t const> &from);
+	std::optional<Stream_fault> _check(Header header) const;
+	Attempt<Event, Stream_fault> _number(Type type);
 
 public:
 	/* CALLER_TO_SERVICE or SERVICE_TO_CALLER. */
@@ -46,7 +50,8 @@ public:
 	/*
 	 * Looks at the bytes that come next. Headers and what belongs to them are taken off the front
 	 * of `from`; the bytes of a chunk stay there until `take`. A fault is final: bytes of a stream
-	 * after its end, anything after the exit code, what Stream_fault names.
+	 * after its end, anything after the exit code (both NOT_PERMITTED), what Stream_fault names. A
+	 * second end of a stream is skipped.
 	 */
 	Attempt<Event, Stream_fault> next(std::span<uint8_t const> &from);
 

@@ -28,8 +28,8 @@ enum class Type : uint32_t {
 	// Control: daemon to agent, and client to daemon.
 	EXEC_CMDLINE = 0x200, // Exec_params, command line, NUL
 	JUST_EXEC = 0x201,
-	SERVICE_CONNECT = 0x202, // Exec_params, ident
-	SERVICE_REFUSED = 0x203, // ident
+	SERVICE_CONNECT = 0x202, // Exec_params, ident (2 to 32 bytes, the last of them NUL)
+	SERVICE_REFUSED = 0x203, // ident (32 bytes)
 	// Control: agent to daemon; and program to agent.
 	TRIGGER_SERVICE = 0x210, // version 2
 	CONNECTION_TERMINATED = 0x211, // Exec_params

@@ -31,6 +31,10 @@ private:
 	uint32_t _version = 0; // 0: no HELLO yet
 	size_t _filled = 0;
 	bool _whole = false;
+	std::optional<Stream_fault> _fault{};
+
+	bool _fill(size_t wanted, std::span<uint8_t const> &from);
+	std::optional<Stream_fault> _check(Header header) const;
 
 public:
 	struct Message
