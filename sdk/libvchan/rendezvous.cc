@@ -57,7 +57,7 @@ std::unique_ptr<Transport> open_transport(
 					"\": it has to be a domain id, 0 or above");
 	}
 	if (wanted.own < 0) return failed(error, why, EINVAL, "the own domain id is 0 or above");
-	if (wanted.own == wanted.peer)
+	if (wanted.own == wanted.peer && !wanted.within_domain)
 		return failed(error, why, ELOOP,
 			"domain " + std::to_string(wanted.own) + " can have no channel to itself");
 

@@ -19,8 +19,8 @@ std::string_view transport_name(char const *name);
 /*
  * Begins to listen or to search with a transport of this name (`transport_name`).
  * Null and `why`, and its errno, if that can't be: EINVAL (domains, port), EDESTADDRREQ (no own
- * domain), ELOOP (a domain and itself), EPROTONOSUPPORT (no such transport), EOPNOTSUPP (not yet),
- * and those of the transport.
+ * domain), ELOOP (a domain and itself without `within_domain`), EPROTONOSUPPORT (no such
+ * transport), EOPNOTSUPP (not yet), and those of the transport.
  */
 std::unique_ptr<Transport> open_transport(
 	char const *name, Wanted wanted, int &error, std::string &why);

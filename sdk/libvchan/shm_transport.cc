@@ -46,14 +46,18 @@ int Shm_transport::open(Wanted const &wanted)
 {
 	std::string const directory =
 		wanted.directory.empty() ? linux_host::Directory::default_path() : wanted.directory;
+	auto const within =
+		wanted.within_domain ? linux_host::Within_domain::YES : linux_host::Within_domain::NO;
 	if (!wanted.server)
-		return _result(_connection.connect({wanted.peer, wanted.own, wanted.port}, directory));
+		return _result(
+			_connection.connect({wanted.peer, wanted.own, wanted.port}, directory, within));
 	// What is too large for a number of 32 bits stays too large.
 	size_t const too_large = size_t{vchan::RING_MAX} + 1;
 	vchan::Sizes const sizes{
 		.to_client = static_cast<uint32_t>(std::min(wanted.write_bytes, too_large)),
 		.to_server = static_cast<uint32_t>(std::min(wanted.read_bytes, too_large))};
-	return _result(_connection.listen({wanted.own, wanted.peer, wanted.port}, sizes, directory));
+	return _result(
+		_connection.listen({wanted.own, wanted.peer, wanted.port}, sizes, directory, within));
 }
 
 int Shm_transport::adopt(linux_host::Channel_end end)

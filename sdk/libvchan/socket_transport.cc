@@ -76,7 +76,8 @@ int Socket_transport::open(Wanted const &wanted)
 {
 	if (wanted.own < 0 || wanted.peer < 0 || wanted.port < 0)
 		return _fail(EINVAL, "a domain or port below 0");
-	if (wanted.own == wanted.peer) return _fail(ELOOP, "a channel from a domain to itself");
+	if (wanted.own == wanted.peer && !wanted.within_domain)
+		return _fail(ELOOP, "a channel from a domain to itself");
 	size_t in = CLIENT_BYTES, out = CLIENT_BYTES;
 	if (_server) {
 		size_t const larger = std::max(wanted.read_bytes, wanted.write_bytes);

@@ -26,6 +26,7 @@ struct Wanted
 	size_t read_bytes = 0; // of a server
 	size_t write_bytes = 0;
 	std::string directory{}; // where names are; empty: the transport's own default
+	bool within_domain = false; // whether `own` may be `peer`, which libvchan refuses as Xen does
 };
 
 /*

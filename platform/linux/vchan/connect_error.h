@@ -13,7 +13,7 @@ enum class Connect_error : uint8_t {
 	// Of what was asked for.
 	BAD_SIZE = 1, // rings of 0 bytes both ways, or above 64 MiB
 	BAD_NAME, // a domain or port below 0
-	SELF, // a domain and itself
+	SELF, // a domain and itself, though that was not asked for (Within_domain)
 
 	// Of the directory where domains meet.
 	NO_DIRECTORY,

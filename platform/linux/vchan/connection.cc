@@ -206,13 +206,14 @@ Done Connection::_begun(Done const &result)
 	return result;
 }
 
-Done Connection::_begin(Channel_name const &name, std::string const &directory)
+Done Connection::_begin(
+	Channel_name const &name, std::string const &directory, Within_domain within)
 {
 	BULKHEAD_ASSERT(_phase == Phase::IDLE);
 	_name = name;
 	if (name.server < 0 || name.client < 0 || name.port < 0)
 		return _fail(Connect_error::BAD_NAME, "domains and ports are numbers from 0");
-	if (name.server == name.client)
+	if (name.server == name.client && within == Within_domain::NO)
 		return _fail(Connect_error::SELF, "a domain has no channel to itself");
 	auto const opened = _directory.open(directory);
 	if (!opened.ok()) return _fail_directory(opened.error());
@@ -244,14 +245,16 @@ Done Connection::_make_memory(vchan::Sizes wanted)
 	return Ok{};
 }
 
-Done Connection::listen(Channel_name const &name, vchan::Sizes sizes, std::string const &directory)
+Done Connection::listen(Channel_name const &name, vchan::Sizes sizes, std::string const &directory,
+	Within_domain within)
 {
-	return _begun(_listen(name, sizes, directory));
+	return _begun(_listen(name, sizes, directory, within));
 }
 
-Done Connection::_listen(Channel_name const &name, vchan::Sizes sizes, std::string const &directory)
+Done Connection::_listen(Channel_name const &name, vchan::Sizes sizes, std::string const &directory,
+	Within_domain within)
 {
-	TRY(_begin(name, directory));
+	TRY(_begin(name, directory, within));
 	TRY(_make_memory(sizes));
 	auto listener = _directory.listen(name);
 	if (!listener.ok()) return _fail_directory(listener.error());
@@ -260,14 +263,16 @@ Done Connection::_listen(Channel_name const &name, vchan::Sizes sizes, std::stri
 	return _observe(_listener.socket.value(), EPOLLIN, LISTENER);
 }
 
-Done Connection::connect(Channel_name const &name, std::string const &directory)
+Done Connection::connect(
+	Channel_name const &name, std::string const &directory, Within_domain within)
 {
-	return _begun(_connect(name, directory));
+	return _begun(_connect(name, directory, within));
 }
 
-Done Connection::_connect(Channel_name const &name, std::string const &directory)
+Done Connection::_connect(
+	Channel_name const &name, std::string const &directory, Within_domain within)
 {
-	TRY(_begin(name, directory));
+	TRY(_begin(name, directory, within));
 	_phase = Phase::SEARCHING;
 	return _search();
 }

@@ -24,6 +24,10 @@ struct Channel_end
 	uint32_t generation = 0;
 };
 
+/* Whether a domain may have a channel to itself: Xen knows none, so only who asks for it has one.
+ */
+enum class Within_domain : uint8_t { NO, YES };
+
 /*
  * Belongs to one thread, as the Endpoint in it, which the caller uses once it is there: to send,
  * receive, and to say what is waited for. No call blocks except `wait`, and those of Directory.
@@ -66,7 +70,8 @@ private:
 	Connect_error _fail(Connect_error, std::string_view text);
 	Connect_error _fail(std::string_view call, int number);
 	Connect_error _fail_directory(Connect_error);
-	Attempt<void, Connect_error> _begin(Channel_name const &, std::string const &directory);
+	Attempt<void, Connect_error> _begin(
+		Channel_name const &, std::string const &directory, Within_domain);
 	Attempt<void, Connect_error> _make_epoll();
 	Attempt<void, Connect_error> _make_memory(vchan::Sizes);
 	Attempt<void, Connect_error> _observe(int fd, uint32_t events, uint32_t subject);
@@ -75,8 +80,9 @@ private:
 	void _end_search();
 	Attempt<void, Connect_error> _begun(Attempt<void, Connect_error> const &);
 	Attempt<void, Connect_error> _listen(
-		Channel_name const &, vchan::Sizes, std::string const &directory);
-	Attempt<void, Connect_error> _connect(Channel_name const &, std::string const &directory);
+		Channel_name const &, vchan::Sizes, std::string const &directory, Within_domain);
+	Attempt<void, Connect_error> _connect(
+		Channel_name const &, std::string const &directory, Within_domain);
 
 	Attempt<void, Connect_error> _search();
 	Attempt<void, Connect_error> _greet(Owned_fd server);
@@ -105,14 +111,16 @@ public:
 	 * peer.
 	 */
 	Attempt<void, Connect_error> listen(Channel_name const &, vchan::Sizes,
-		std::string const &directory = Directory::default_path());
+		std::string const &directory = Directory::default_path(),
+		Within_domain = Within_domain::NO);
 
 	/*
 	 * Looks for the server in the directory; the endpoint comes with it, at the earliest at once.
 	 * Errors: all of Connect_error.
 	 */
-	Attempt<void, Connect_error> connect(
-		Channel_name const &, std::string const &directory = Directory::default_path());
+	Attempt<void, Connect_error> connect(Channel_name const &,
+		std::string const &directory = Directory::default_path(),
+		Within_domain = Within_domain::NO);
 
 	/* Takes up an end that somebody else has made. Errors: BAD_MEMORY and those of the machine. */
 	Attempt<void, Connect_error> adopt(Channel_end);

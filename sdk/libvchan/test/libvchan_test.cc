@@ -120,7 +120,7 @@ protected:
 };
 
 INSTANTIATE_TEST_SUITE_P(
-	Transports, Libvchan, testing::Values("shm", "socket"), test::transport_name);
+	Transports, Libvchan, testing::Values("shm", "socket"), test::transport_of);
 
 TEST_P(Libvchan, rounds_sizes_up_to_powers_of_two)
 {

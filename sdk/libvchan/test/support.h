@@ -58,7 +58,7 @@ inline std::string numbered(size_t size)
 	return bytes;
 }
 
-inline std::string transport_name(testing::TestParamInfo<char const *> const &info)
+inline std::string transport_of(testing::TestParamInfo<char const *> const &info)
 {
 	return info.param;
 }

@@ -79,7 +79,7 @@ protected:
 	}
 };
 
-INSTANTIATE_TEST_SUITE_P(Transports, Vchan, testing::Values("shm", "socket"), test::transport_name);
+INSTANTIATE_TEST_SUITE_P(Transports, Vchan, testing::Values("shm", "socket"), test::transport_of);
 
 TEST_P(Vchan, says_that_nothing_is_there_or_that_time_has_passed)
 {
@@ -323,7 +323,7 @@ TEST_P(Vchan, says_whats_wrong_with_what_is_asked_for)
 class Vchan_shm : public Vchan
 {};
 
-INSTANTIATE_TEST_SUITE_P(Transports, Vchan_shm, testing::Values("shm"), test::transport_name);
+INSTANTIATE_TEST_SUITE_P(Transports, Vchan_shm, testing::Values("shm"), test::transport_of);
 
 TEST_P(Vchan_shm, goes_one_way)
 {

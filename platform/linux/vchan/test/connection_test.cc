@@ -239,6 +239,18 @@ TEST_F(Connection_test, refuses_names_that_make_no_sense)
 	for (Connection *const each : {&a, &b, &c, &d, &e, &f}) EXPECT_GT(each->message().size(), 20u);
 }
 
+TEST_F(Connection_test, joins_a_domain_to_itself_when_both_sides_ask_for_that)
+{
+	constexpr Channel_name WITHIN{7, 7, 512};
+	Connection server, client, unasked;
+	ASSERT_TRUE(server.listen(WITHIN, SIZES, directory, Within_domain::YES).ok());
+	EXPECT_EQ(unasked.connect(WITHIN, directory).error(), Connect_error::SELF);
+	ASSERT_TRUE(client.connect(WITHIN, directory, Within_domain::YES).ok()) << client.message();
+	meet(server, client);
+	ASSERT_TRUE(client.endpoint()->try_write(bytes_of("from me to me")).ok());
+	EXPECT_EQ(read_all(*server.endpoint()), "from me to me");
+}
+
 TEST_F(Connection_test, goes_on_listening_after_clients_that_talk_nonsense)
 {
 	Connection server;
