@@ -5,8 +5,9 @@
 // this interface can't express, and the text of the last error.
 //
 // Who one is and where one meets comes from the environment: $VCHAN_DOMAIN is the own domain,
-// $BULKHEAD_VCHAN the transport (`shm`, the default, or `socket`: programs that use vchan-socket
-// can be on the other side), $BULKHEAD_VCHAN_DIR or $VCHAN_SOCKET_DIR its directory.
+// $BULKHEAD_VCHAN the transport (`shm`, or `socket`: programs that use vchan-socket can be on the
+// other side), $BULKHEAD_VCHAN_DIR or $VCHAN_SOCKET_DIR its directory. Without $BULKHEAD_VCHAN it
+// is `socket` where $VCHAN_SOCKET_DIR is set and $BULKHEAD_VCHAN_DIR isn't, else `shm`.
 // BULKHEAD_VCHAN_DEBUG=1 has every failure told on standard error.
 //
 // A channel belongs to one thread at a time. Functions that fail set `errno`. Blocking calls go on

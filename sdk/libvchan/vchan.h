@@ -60,7 +60,11 @@ enum {
 typedef struct
 {
 	size_t size; /* of this structure, as the caller knows it */
-	char const *transport; /* "shm" or "socket"; null: $BULKHEAD_VCHAN, else "shm" */
+	/*
+	 * "shm" or "socket"; null: $BULKHEAD_VCHAN, else "socket" where only $VCHAN_SOCKET_DIR says
+	 * where domains meet, else "shm"
+	 */
+	char const *transport;
 	char const *directory; /* where domains meet; null: the transport's own, see above */
 	int own_domain; /* -1: $VCHAN_DOMAIN */
 

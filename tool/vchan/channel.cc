@@ -1,6 +1,7 @@
 #include "tool/vchan/channel.h"
 
 #include "platform/linux/clock.h"
+#include "sdk/libvchan/rendezvous.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -33,9 +34,7 @@ std::string text_of(char const *text, int error) { return text && *text ? text :
 
 std::string transport_of(Channel_options const &options)
 {
-	if (!options.transport.empty()) return options.transport;
-	char const *const name = getenv("BULKHEAD_VCHAN");
-	return name && *name ? name : "shm";
+	return std::string(sdk::transport_name(options.transport.c_str()));
 }
 
 std::optional<Trouble> open_channel(Channel_options const &options, Channel &result)

@@ -60,8 +60,8 @@ CLI::App *Vchan_command_line::_describe(char const *name, char const *text, char
 			->required()
 			->check(checked(parse_address, "DOMAIN[:PORT]"));
 	command
-		->add_option(
-			"--transport", _channel.transport, "shm or socket, instead of BULKHEAD_VCHAN or shm")
+		->add_option("--transport", _channel.transport,
+			"shm or socket, instead of BULKHEAD_VCHAN or the default")
 		->check(CLI::IsMember({"shm", "socket"}));
 	command
 		->add_option("--spin", _channel.spin, "How often to look again, at most, before sleeping")
