@@ -7,11 +7,12 @@
 #                 [STAND_ALONE])
 #   bulkhead_fuzz(NAME manifest_fuzz SOURCES … LINK … CORPUS fuzz/corpus/manifest [DICTIONARY x.dict])
 #   bulkhead_bench(NAME ram_bench SOURCES … LINK …)
-#   bulkhead_program(NAME bulkhead SOURCES … LINK … [NO_INSTALL])
+#   bulkhead_program(NAME bulkhead SOURCES … LINK … [NO_INSTALL] [STATIC])
 #
 # PKG_CONFIG names libraries that only pkg-config knows; they are linked, and they reach the installed package files.
 # In a freestanding build (BULKHEAD_FREESTANDING) only libraries marked FREESTANDING exist; the rest vanishes silently.
 
+include(CheckCXXSourceCompiles)
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -288,8 +289,10 @@ function(bulkhead_bench)
 	add_dependencies(benches ${ARG_NAME})
 endfunction()
 
+# STATIC: a program whose start is a good part of what it does. Optimised builds link it without shared libraries, where the
+# machine has what that takes; it may not look up users or hosts then.
 function(bulkhead_program)
-	cmake_parse_arguments(PARSE_ARGV 0 ARG "NO_INSTALL" "NAME" "SOURCES;LINK;PKG_CONFIG")
+	cmake_parse_arguments(PARSE_ARGV 0 ARG "NO_INSTALL;STATIC" "NAME" "SOURCES;LINK;PKG_CONFIG")
 	_bulkhead_check_arguments(bulkhead_program)
 	if(BULKHEAD_FREESTANDING)
 		return()
@@ -297,9 +300,22 @@ function(bulkhead_program)
 	add_executable(${ARG_NAME} ${ARG_SOURCES})
 	_bulkhead_link(${ARG_NAME} PRIVATE ${ARG_LINK})
 	_bulkhead_pkg_config(${ARG_NAME} PRIVATE ${ARG_PKG_CONFIG})
+	if(ARG_STATIC AND CMAKE_BUILD_TYPE MATCHES "^(Release|RelWithDebInfo|MinSizeRel)$")
+		_bulkhead_link_statically(${ARG_NAME})
+	endif()
 	add_dependencies(programs ${ARG_NAME})
 	if(NOT ARG_NO_INSTALL)
 		install(TARGETS ${ARG_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+	endif()
+endfunction()
+
+function(_bulkhead_link_statically TARGET)
+	set(CMAKE_REQUIRED_LINK_OPTIONS -static)
+	set(CMAKE_REQUIRED_QUIET ON)
+	check_cxx_source_compiles("#include <string>\nint main(int n, char **a) { return int(std::string(a[n - 1]).size()); }"
+		BULKHEAD_STATIC_PROGRAMS)
+	if(BULKHEAD_STATIC_PROGRAMS)
+		target_link_options(${TARGET} PRIVATE -static)
 	endif()
 endfunction()
 
