@@ -325,6 +325,16 @@ void Socket_transport::close()
 	// A client that has come, but that nobody has looked at, gets what was sent to it.
 	if (_server && !_socket && _out && _out->size() > 0) static_cast<void>(_meet());
 	if (_socket) _linger();
+	_end();
+}
+
+void Socket_transport::abandon()
+{
+	if (!_closed) _end();
+}
+
+void Socket_transport::_end()
+{
 	_closed = true;
 	_listener.close();
 	_search.reset();

@@ -70,6 +70,7 @@ private:
 	size_t _read_directly(std::span<Mutable_bytes const> to);
 	Attempt<size_t, vchan::Error> _nothing() const;
 	void _linger();
+	void _end();
 
 public:
 	explicit Socket_transport(bool server) : _server(server) {}
@@ -115,6 +116,9 @@ public:
 	 * doesn't read, and what it hasn't read then is lost.
 	 */
 	void close() override;
+
+	/* What the kernel has not taken yet is lost. */
+	void abandon() override;
 };
 
 } // namespace bulkhead::sdk

@@ -109,6 +109,11 @@ public:
 
 	/* What was sent before can still be read by the peer, even after the end of this object. */
 	virtual void close() = 0;
+
+	/*
+	 * The same, where it doesn't matter any more what the peer can read: never waits for it.
+	 */
+	virtual void abandon() { close(); }
 };
 
 /* Begins to listen or to search; null and `why`, and its errno, if that can't be. */

@@ -6,6 +6,8 @@
 #include "sdk/qrexec/data_channel.h"
 #include "sdk/qrexec/link.h"
 
+#include <optional>
+
 namespace bulkhead::qrexec {
 
 /* Which service, and by whose leave. */
@@ -25,7 +27,8 @@ struct Wanted_call
 	std::string user{}; // DAEMON, with a service: who it runs as; empty: DEFAULT
 	std::string transport{}; // "shm" or "socket"; empty: by the environment
 	std::string directory{}; // where domains meet; empty: the transport's
-	int own_domain = -1; // -1: $VCHAN_DOMAIN
+	int own_domain = -1; // -1: $VCHAN_DOMAIN; DAEMON, if that isn't set either: 0
+	uint64_t connect_timeout_us = 0; // how long the service's side may take to come; 0: for ever
 	size_t ring_bytes = Data_channel::RING_BYTES;
 };
 
@@ -49,12 +52,13 @@ private:
 
 public:
 	Call();
+	/* As `cancel`, if it hasn't ended. */
 	~Call();
 	Call(Call const &) = delete;
 	Call &operator=(Call const &) = delete;
 
-	/* Begins. Once. A failure ends up in the state, too. */
-	Attempt<void, Link_error> start(Wanted_call wanted);
+	/* Begins. Once. A failure ends up in the state, too: REFUSED, FAILED. */
+	State start(Wanted_call wanted);
 
 	/* Readable when `look` has something to do; the same as long as this exists. */
 	int fd() const;
@@ -62,25 +66,38 @@ public:
 	State state() const;
 
 	/*
-	 * The connection, once CONNECTING; for reading and writing while OPEN (and, of what is left,
-	 * after). Who looks at it or arms it does so by this object.
+	 * The connection, once OPEN and until `release_channel`, to write to. Who reads, looks or arms
+	 * does so by this object.
 	 */
 	Data_channel &channel();
 
-	/* Reads on behalf of callers that have no use for a ring: as `Data_channel`, see there. */
+	/*
+	 * As `Data_channel`, see there. The exit code that comes by `peek` ends the call, as does the
+	 * peer's end.
+	 */
 	Data_channel::Incoming peek();
 	void consume(size_t bytes);
 	void arm(bool to_read, bool to_write);
 
-	/* Of the service, once ENDED; EXIT_REFUSED, EXIT_TROUBLE or EXIT_DISCONNECTED otherwise. */
+	/*
+	 * Of the service, once ENDED; once REFUSED or FAILED: EXIT_REFUSED, EXIT_TROUBLE or
+	 * EXIT_DISCONNECTED.
+	 */
 	int exit_code() const;
+
+	/* What went wrong, in one line for people. */
 	std::string const &message() const;
 
-	/* Gives the connection away, once it is OPEN; only `message` and the end are of use afterwards.
+	/* Why the question has failed, if it is that. */
+	std::optional<Link_error> link_error() const;
+
+	/*
+	 * Gives the connection away, once it is OPEN. What is left is the link to the daemon or agent,
+	 * who take the call to last as long as this object.
 	 */
 	std::unique_ptr<Data_channel> release_channel();
 
-	/* Ends it at once; the service sees its caller gone. */
+	/* Ends it at once, without waiting for anybody; the service sees its caller gone. FAILED. */
 	void cancel();
 };
 

@@ -14,7 +14,8 @@ namespace bulkhead::qrexec {
 enum class Link_error : uint8_t {
 	NOT_THERE = 1, // no socket, or nobody listens on it
 	NOT_ALLOWED, // no right to connect
-	BAD_NAME, // a path, name or command that doesn't fit
+	BAD_NAME, // a path, name or command that can't be one
+	TOO_LONG, // a name or command that no message can carry
 	REFUSED, // the other side has closed instead of answering
 	BAD_ANSWER, // what is no answer
 	PEER_VERSION,
@@ -41,14 +42,34 @@ public:
 	};
 
 private:
-	linux_host::Owned_fd _socket{};
+	linux_host::Owned_fd _socket{}; // or a timer, while there are too many before us
 	State _state = State::IDLE;
+	bool _connected = false;
+	bool _deaf = false; // the other side reads no more
+	bool _daemon = false; // else: agent
+	uint64_t _pause_us = 0;
+	Type _type{}; // of the question, and of a daemon's answer
 	bool _answer_expected = true;
-	bool _greets = false;
+	std::string _path{};
 	std::string _to_send{};
-	std::string _received{};
 	Exec_params _answer{};
 	std::string _message{};
+
+	uint8_t _buffer[Header::BYTES + Exec_params::BYTES]{};
+	Message_reader _reader{_buffer, Direction::DAEMON_TO_CLIENT, LOCAL_VERSION};
+	size_t _filled = 0; // of an agent's answer, in the buffer
+
+	Link_error _fail(Link_error error, std::string message);
+	Attempt<void, Link_error> _begin(std::string path);
+	Attempt<void, Link_error> _connect();
+	Attempt<void, Link_error> _pause();
+	std::string _who() const;
+	Attempt<void, Link_error> _send();
+	Attempt<void, Link_error> _receive();
+	Attempt<void, Link_error> _closed();
+	Attempt<void, Link_error> _take(Bytes bytes);
+	Attempt<void, Link_error> _take_message(Message_reader::Message const &message);
+	void _answered();
 
 public:
 	Link() = default;
@@ -59,19 +80,25 @@ public:
 	 * Asks the daemon of a domain (a name, an id, "uuid:…") for a connection: EXEC_CMDLINE or
 	 * JUST_EXEC with a command line, or SERVICE_CONNECT with an ident; `params.port` 0 has it
 	 * choose a port, which is the answer; with a port there is none, and ANSWERED means sent.
-	 * Errors: NOT_THERE, NOT_ALLOWED, BAD_NAME, TOO_MANY_OPEN, SYSTEM.
+	 * Errors: NOT_THERE, NOT_ALLOWED, BAD_NAME, TOO_LONG, TOO_MANY_OPEN, SYSTEM.
 	 */
 	Attempt<void, Link_error> ask_daemon(std::string const &directory, std::string_view domain,
 		Type type, Exec_params params, std::string_view command_or_ident);
 
-	/* Asks the agent for a service call. Errors: the same. */
-	Attempt<void, Link_error> ask_agent(std::string const &socket, Trigger const &trigger);
+	/* Asks the agent for a service call; an empty ident is "SOCKET". Errors: the same. */
+	Attempt<void, Link_error> ask_agent(std::string const &socket, Trigger trigger);
 
-	/* To be watched for `wanted` (EPOLLIN, EPOLLOUT); -1 before. */
+	/*
+	 * To be watched for `wanted` (EPOLLIN, EPOLLOUT); -1 before. Another one after a `look` that
+	 * has found the other side's queue full, or no longer full.
+	 */
 	int fd() const { return _socket.value(); }
 	uint32_t wanted() const;
 
-	/* Does what can be done now. Errors: REFUSED, BAD_ANSWER, PEER_VERSION, SYSTEM. */
+	/*
+	 * Does what can be done now. Errors: REFUSED, BAD_ANSWER, PEER_VERSION, SYSTEM, and those of
+	 * the question if there was a queue.
+	 */
 	Attempt<State, Link_error> look();
 
 	State state() const { return _state; }
