@@ -21,9 +21,9 @@ constexpr Sizes CONNECT_SIZES{Exec_params::BYTES + 2, Exec_params::BYTES + IDENT
 constexpr Sizes PARAMS_SIZES{Exec_params::BYTES, Exec_params::BYTES};
 constexpr Sizes IDENT_SIZES{IDENT_BYTES, IDENT_BYTES};
 constexpr Sizes TRIGGER2_SIZES{TRIGGER2_BYTES, TRIGGER2_BYTES};
-// A name of one character at least, and its NUL.
-constexpr Sizes TRIGGER3_SIZES{TRIGGER3_BYTES + 2, TRIGGER3_BYTES + SERVICE_MAX};
-constexpr Sizes TRIGGER4_SIZES{TRIGGER4_BYTES + 2, TRIGGER4_BYTES + SERVICE_MAX};
+// The NUL of a name at least: that a name is empty is no reason to end the connection.
+constexpr Sizes TRIGGER3_SIZES{TRIGGER3_BYTES + 1, TRIGGER3_BYTES + SERVICE_MAX};
+constexpr Sizes TRIGGER4_SIZES{TRIGGER4_BYTES + 1, TRIGGER4_BYTES + SERVICE_MAX};
 constexpr Sizes EXIT_SIZES{4, 4};
 
 Sizes from_daemon_to_agent(Type type)
@@ -98,6 +98,15 @@ size_t trigger_bytes(Type type)
 	}
 }
 
+std::optional<std::string_view> decode_ident(Bytes field)
+{
+	auto const ident = decode_name(field);
+	if (!ident) return {};
+	auto const zero = [](uint8_t byte) { return byte == 0; };
+	if (!std::ranges::all_of(field.subspan(ident->size()), zero)) return {};
+	return ident;
+}
+
 /* A name that goes on up to the end of the message, with its NUL. */
 std::optional<std::string_view> decode_last_name(Bytes from)
 {
@@ -170,7 +179,7 @@ std::optional<Trigger> decode_trigger(Type type, Bytes body)
 	case Type::TRIGGER_SERVICE:
 		service = decode_name(reader.bytes(64));
 		target = decode_name(reader.bytes(32));
-		ident = decode_name(reader.bytes(IDENT_BYTES));
+		ident = decode_ident(reader.bytes(IDENT_BYTES));
 		if (!reader.complete()) return {};
 		break;
 	case Type::TRIGGER_SERVICE4:
@@ -178,18 +187,26 @@ std::optional<Trigger> decode_trigger(Type type, Bytes body)
 		[[fallthrough]];
 	case Type::TRIGGER_SERVICE3:
 		target = decode_name(reader.bytes(DOMAIN_NAME_BYTES));
-		ident = decode_name(reader.bytes(IDENT_BYTES));
+		ident = decode_ident(reader.bytes(IDENT_BYTES));
 		service = decode_last_name(reader.rest());
 		break;
 	default: return {};
 	}
-	if (!source || !target || !ident || !service || service->empty()) return {};
+	if (!source || !target || !ident || !service) return {};
+	if (service->empty() || service->front() == '+') return {};
 	return Trigger{.source = *source, .target = *target, .ident = *ident, .service = *service};
+}
+
+std::span<uint8_t const, IDENT_BYTES> trigger_ident(Type type, Bytes body)
+{
+	BULKHEAD_ASSERT(body.size() >= trigger_bytes(type));
+	return body.first(trigger_bytes(type)).last<IDENT_BYTES>();
 }
 
 size_t encode_trigger(uint32_t version, Trigger const &trigger, Mutable_bytes to)
 {
-	if (version < VERSION_MIN || trigger.service.empty()) return 0;
+	if (version < VERSION_MIN || trigger.service.empty() || trigger.service.front() == '+')
+		return 0;
 	Type const type = version == 2 ? Type::TRIGGER_SERVICE
 		: version == 3             ? Type::TRIGGER_SERVICE3
 								   : Type::TRIGGER_SERVICE4;

@@ -139,10 +139,17 @@ struct Trigger
 };
 
 /*
- * The body of a TRIGGER_SERVICE, 3 or 4. Nothing if a field or the name has no NUL, the name has
- * one before its end, or the service is empty.
+ * The body of a TRIGGER_SERVICE, 3 or 4, of a permitted size. Nothing if a field or the name has no
+ * NUL, the name has one before its end, the ident has more than zeros behind it, or the service is
+ * empty or nothing but an argument.
  */
 std::optional<Trigger> decode_trigger(Type type, std::span<uint8_t const> body);
+
+/*
+ * The field of a TRIGGER_SERVICE's ident as it lies there: one that can't be decoded is refused by
+ * what it was sent with, as upstream does.
+ */
+std::span<uint8_t const, IDENT_BYTES> trigger_ident(Type type, std::span<uint8_t const> body);
 
 /*
  * Writes header and body of a TRIGGER_SERVICE4 (3 to a peer of version 3, 2 to one of version 2,

@@ -41,7 +41,8 @@ enum class Query_fault : uint8_t {
 	UNKNOWN_KEY,
 	REPEATED_KEY,
 	MISSING_KEY,
-	BAD_VALUE
+	FORBIDDEN_KEY, // a denial that names what only a permission has
+	BAD_VALUE // empty where it mustn't be, not of its words, or not printable ASCII
 };
 
 std::string_view name_of(Query_fault fault);
@@ -49,11 +50,18 @@ std::string_view name_of(Query_fault fault);
 inline constexpr size_t POLICY_ANSWER_MAX = 4096; // bytes
 inline constexpr size_t POLICY_QUESTION_MAX = 65536 + 512;
 
-/* Of a whole text: question without its empty line, answer up to the end. */
+/*
+ * Of a whole text: question with or without its empty line, answer up to the end. UNKNOWN_KEY is
+ * for questions only: an answer's further keys are ignored.
+ */
 Attempt<Policy_question, Query_fault> parse_policy_question(std::string_view text);
 Attempt<Policy_answer, Query_fault> parse_policy_answer(std::string_view text);
 
-/* Bytes written, 0 if `to` is too small or a value has a line break. */
+/*
+ * With the empty line of a question. Bytes written, 0 if `to` is too small, or the text one that
+ * wouldn't be parsed: a value that isn't printable ASCII, no source, service or (allowed) no user,
+ * target or requested target, too long.
+ */
 size_t write_policy_question(Policy_question const &question, std::span<char> to);
 size_t write_policy_answer(Policy_answer const &answer, std::span<char> to);
 

@@ -1,11 +1,14 @@
 #pragma once
 
 // Ports of data connections, as a daemon hands them out: the lowest that is free, but to a caller's
-// domain that has given one back, first those that it hasn't had for longest. Whoever is late to
-// leave an old connection can't be taken for the new one.
+// domain that has given one back, the one that nobody has had for longest. Whoever is late to leave
+// an old connection can't be taken for the new one.
 
-#include "base/allocator.h"
 #include "rpc/qrexec/message.h"
+
+#include <array>
+#include <optional>
+#include <span>
 
 namespace bulkhead::qrexec {
 
@@ -22,7 +25,20 @@ private:
 
 	std::span<Port> _ports;
 	uint32_t const _own;
-	uint64_t _count = 0;
+	uint64_t _count = 0; // of ports given back
+	size_t _in_use = 0;
+
+	// Which callers have given a port back, by the last bits of their number. One who is taken for
+	// another gets a port that is as good.
+	static constexpr size_t CALLERS = 1024;
+	std::array<uint64_t, CALLERS / 64> _callers{};
+
+	bool _known(uint32_t caller) const
+	{
+		return _callers[caller % CALLERS / 64] >> caller % 64 & 1;
+	}
+	Port *_choose(uint32_t caller, size_t from, size_t to);
+	Port *_used(uint32_t number) const;
 
 public:
 	/* Names one use of a port. What is told of another use of it is out of date. */
@@ -30,6 +46,8 @@ public:
 	{
 		uint32_t port = 0;
 		uint32_t generation = 0;
+
+		bool operator==(Lease const &) const = default;
 	};
 
 	/* Upstream's range: what is used as long as there is a port left in it. */
@@ -54,7 +72,7 @@ public:
 	/* Gives it back. False if it isn't (any more) in use like this. */
 	bool give_back(Lease lease);
 
-	size_t in_use() const;
+	size_t in_use() const { return _in_use; }
 };
 
 } // namespace bulkhead::qrexec

@@ -1,7 +1,8 @@
 #pragma once
 
 // Settings of a service: a file of rpc-config, in a subset of TOML (facts of upstream's parser):
-// `key = value` per line, values are true, false, 0, 1, or a 'string'; `#` begins a comment.
+// `key = value` per line, values are true, false, 0, 1, or a 'string'; `#` begins a comment. What
+// upstream refuses is refused here, too: whoever checks a file by one checks it for the other.
 
 #include "base/attempt.h"
 #include "base/fixed_string.h"
@@ -18,6 +19,7 @@ struct Service_config
 	bool exit_on_client_eof = false;
 	bool exit_on_service_eof = false;
 	std::optional<Fixed_string<255>> force_user{};
+	unsigned ignored_line = 0; // the first with a setting that isn't known; 0: there is none
 
 	static constexpr size_t FILE_MAX_BYTES = 4096;
 };
@@ -27,26 +29,28 @@ struct Config_fault
 	enum class Kind : uint8_t {
 		TOO_LONG, // the file
 		NO_KEY,
-		UNKNOWN_KEY,
 		REPEATED_KEY,
 		NO_EQUALS,
 		NO_VALUE,
+		BAD_VALUE, // none of the kinds that there are
 		BAD_BOOLEAN,
-		BAD_STRING, // only 'single quotes', without control characters
+		BAD_STRING, // only 'single quotes', 1 to 255 bytes without control characters
 		TRAILING, // something behind the value
-		BAD_BYTE, // NUL or a control character
+		BAD_BYTE, // NUL
 		CONFLICT, // force-user with a setting that only sockets have
 	};
 
 	Kind kind;
-	unsigned line; // from 1
+	unsigned line; // from 1; 0: the file as a whole
 };
 
 /* What is wrong and what would be right, in words. */
 std::string_view text_of(Config_fault::Kind kind);
 
+/*
+ * Of a whole file. Sockets ignore nothing; an executable ignores skip-service-descriptor and the
+ * two exit-on-… settings.
+ */
 Attempt<Service_config, Config_fault> parse_service_config(std::string_view text);
-
-/* Sockets ignore nothing; an executable ignores the last three settings (facts, section 5). */
 
 } // namespace bulkhead::qrexec
