@@ -122,11 +122,15 @@ int Socket_listener::_bind(std::string const &directory, std::string &temporary,
 
 // Gives the name to our socket unless a living one has it. Two servers that find the same dead one
 // must not replace each other, so it is exchanged, and looked at once nobody else can see it.
-int Socket_listener::_publish(std::string const &temporary, std::string &why)
+// Afterwards `temporary` is empty, or a name that has to go.
+int Socket_listener::_publish(std::string &temporary, std::string &why)
 {
 	for (unsigned attempt = 0; attempt < TEMPORARY_NAMES; ++attempt) {
 		int number = move_to(temporary, _path, RENAME_NOREPLACE);
-		if (number == 0) return 0;
+		if (number == 0) {
+			temporary.clear();
+			return 0;
+		}
 		bool const simple = number == EINVAL; // this file system can't exchange either
 		if (number != EEXIST && !simple) {
 			why = words("rename to", _path, number);
@@ -184,7 +188,7 @@ int Socket_listener::listen(Socket_name const &name, std::string &why)
 			_inode = ours.st_ino;
 			number = _publish(temporary, why);
 		}
-		unlink(temporary.c_str());
+		if (!temporary.empty()) unlink(temporary.c_str());
 	}
 	if (number != 0) _fd.reset();
 	return number;

@@ -37,7 +37,7 @@ private:
 	int _epoll = -1;
 
 	int _bind(std::string const &directory, std::string &temporary, std::string &why);
-	int _publish(std::string const &temporary, std::string &why);
+	int _publish(std::string &temporary, std::string &why);
 	void _unlink();
 
 public:

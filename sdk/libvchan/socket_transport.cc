@@ -100,8 +100,11 @@ int Socket_transport::open(Wanted const &wanted)
 	Socket_name name(wanted.directory, _server ? own : peer, _server ? peer : own, wanted.port);
 	if (!_server) {
 		_search.emplace(std::move(name));
-		// The directory is watched before one looks into it: nothing can come in between.
-		int const error = _search->begin(fd(), _message);
+		// Most servers are there already, and the kernel takes its time to end a watch.
+		int error = _meet();
+		if (error != 0 || _socket) return error;
+		error = _search->begin(fd(), _message);
+		// It may have come before we watched.
 		return error == 0 ? _meet() : error;
 	}
 	int error = _listener.listen(name, _message);
