@@ -4,26 +4,15 @@
 // started, or standard input and output of a program that calls. Never blocks, and never holds
 // more than a chunk: who is slow stops only this call.
 
-#include "platform/linux/descriptor.h"
+#include "component/qrexec/host/local_end.h"
 #include "platform/linux/loop.h"
 #include "sdk/qrexec/data_channel.h"
 
+#include <memory>
 #include <optional>
 #include <string>
 
 namespace bulkhead::qrexec {
-
-/* What a call's local end consists of. Descriptors are non-blocking, and the relay's from now on.
- */
-struct Local_end
-{
-	linux_host::Owned_fd to{}; // bytes from the peer are written here
-	linux_host::Owned_fd from{}; // and its are read here; the same descriptor twice: a socket
-	linux_host::Owned_fd errors{}; // and here, of a service; may be none
-	bool socket = false; // `to` and `from` are one socket: ends are shut down, not closed
-	pid_t process = -1; // whose exit code counts; -1: none
-	std::string prefix{}; // written to `to` before anything else
-};
 
 struct Relay_options
 {
@@ -31,21 +20,33 @@ struct Relay_options
 	bool replace_error_characters = false;
 	bool exit_on_client_eof = false; // of a socket service (rpc-config)
 	bool exit_on_service_eof = false;
+	bool tells_of_errors = true; // of a service: false on a host, whose services' errors stay there
 	int errors_to = -1; // of a caller: where the service's errors go; not the relay's
+
+	// SERVICE, instead of relaying: the ends of both streams and this exit code.
+	std::optional<int> exit_code{};
+	// SERVICE, JUST_EXEC: sends the exit code alone (0 if none is given) as soon as the prefix is
+	// written. The process stays the caller's, who reaps it.
+	bool just_exec = false;
 };
 
 /* How a call has ended. */
 struct Ending
 {
-	int exit_code = 0; // what the program that called, or the service, returns
+	int exit_code = 0; // 0 to 255: what the program that called, or the service, returns
 	bool disconnected = false; // the peer went without an exit code
-	std::string message{}; // if something was wrong
+	std::string message{}; // one line for people if something was wrong, else empty
 };
 
 /*
  * Belongs to the loop's thread. SERVICE: ends when both output streams have ended and the process
  * has exited (or the socket has), after the exit code was sent. CALLER: ends with the exit code
- * from the service, and its local process.
+ * from the service, and its local process; the code is the service's unless that is 0.
+ *
+ * If the peer goes away, the local end gets its streams closed, and a process is waited for, but
+ * not killed. Data for a process that doesn't read any more is thrown away.
+ *
+ * SIGPIPE is ignored in processes that use it (process.h).
  */
 class Relay
 {
@@ -65,14 +66,22 @@ private:
 	std::unique_ptr<Inside> _inside;
 
 public:
+	/* The loop and `finished` outlive it. */
 	Relay(linux_host::Loop &loop, std::unique_ptr<Data_channel> channel, Side side, Local_end local,
 		Relay_options options, Finished &finished);
 	~Relay();
+	Relay(Relay const &) = delete;
+	Relay &operator=(Relay const &) = delete;
 
-	/* Begins. Errors: those of `Loop::add`. `finished` is called later, never from in here. */
+	/* Begins, once. Errors: those of `Loop::add`. `finished` is called later, never from in here.
+	 */
 	Attempt<void> start();
 
-	/* SIGUSR1 of upstream: the process reads and writes on its standard input, a socket. */
+	/*
+	 * SIGUSR1 of upstream: the process reads and writes on its standard input, a socket. What it
+	 * had written to its standard output before still comes first. Without effect if standard input
+	 * is no socket, or the end of the output was sent.
+	 */
 	void use_stdin_for_output();
 };
 
