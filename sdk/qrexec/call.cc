@@ -75,7 +75,11 @@ Call::State Call::Inside::end(State with, int code, std::string why)
 	forget_link();
 	link.close();
 	timer.reset();
-	if (channel) channel->abandon();
+	if (channel) {
+		epoll_ctl(epoll.value(), EPOLL_CTL_DEL, channel->fd(), nullptr);
+		channel->abandon();
+		channel.reset();
+	}
 	exit_code = code;
 	message = std::move(why);
 	return state = with;
@@ -259,7 +263,7 @@ Data_channel::Incoming Call::peek()
 	if (next.kind == Data_channel::Kind::EXIT_CODE)
 		inside.end(State::ENDED, next.exit_code, {});
 	else if (inside.channel->state() != Data_channel::State::OPEN)
-		inside.look_at_channel();
+		inside.look_at_channel(); // tells how it has ended
 	return next;
 }
 

@@ -66,7 +66,7 @@ public:
 	State state() const;
 
 	/*
-	 * The connection, once OPEN and until `release_channel`, to write to. Who reads, looks or arms
+	 * The connection, while OPEN and until `release_channel`, to write to. Who reads, looks or arms
 	 * does so by this object.
 	 */
 	Data_channel &channel();

@@ -240,18 +240,18 @@ Done Link::_closed()
 
 Done Link::_take(Bytes bytes)
 {
-	if (_state == State::ANSWERED && !bytes.empty())
-		return _fail(Link_error::BAD_ANSWER, _who() + " says more than an answer");
 	if (!_daemon) {
+		if (_state == State::ANSWERED) return _more_than_an_answer();
 		size_t const n =
 			copy_bytes(std::span(_buffer).subspan(_filled, Exec_params::BYTES - _filled), bytes);
 		_filled += n;
 		if (_filled < Exec_params::BYTES) return Ok{};
 		_answer = decode_exec_params(_buffer);
 		_state = State::ANSWERED;
-		return n < bytes.size() ? _take(bytes.subspan(n)) : Ok{};
+		return n < bytes.size() ? Done(_more_than_an_answer()) : Ok{};
 	}
 	while (!bytes.empty()) {
+		if (_state == State::ANSWERED) return _more_than_an_answer();
 		auto const read = _reader.read(bytes);
 		if (!read.ok())
 			return _fail(read.error() == Stream_fault::OLD_VERSION ? Link_error::PEER_VERSION
@@ -261,6 +261,11 @@ Done Link::_take(Bytes bytes)
 		if (read.value()) TRY(_take_message(*read.value()));
 	}
 	return Ok{};
+}
+
+Link_error Link::_more_than_an_answer()
+{
+	return _fail(Link_error::BAD_ANSWER, _who() + " says more than an answer");
 }
 
 Done Link::_take_message(Message_reader::Message const &message)
@@ -274,7 +279,7 @@ Done Link::_take_message(Message_reader::Message const &message)
 		_answered();
 		return Ok{};
 	}
-	if (_state == State::ANSWERED || !_answer_expected || message.type != _type)
+	if (!_answer_expected || message.type != _type)
 		return _fail(Link_error::BAD_ANSWER, _who() + " has answered another question");
 	_answer = decode_exec_params(message.body);
 	_state = State::ANSWERED;

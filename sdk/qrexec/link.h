@@ -69,6 +69,7 @@ private:
 	Attempt<void, Link_error> _closed();
 	Attempt<void, Link_error> _take(Bytes bytes);
 	Attempt<void, Link_error> _take_message(Message_reader::Message const &message);
+	Link_error _more_than_an_answer();
 	void _answered();
 
 public:
