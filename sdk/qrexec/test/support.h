@@ -79,7 +79,7 @@ inline std::string number(uint32_t value)
 {
 	uint8_t bytes[4];
 	encode_number(value, bytes);
-	return std::string(text_of(bytes));
+	return std::string(bulkhead::text_of(bytes));
 }
 
 /* A message as it is on the wire. */
