@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -228,57 +227,29 @@ void Socket_listener::close()
 	_fd.reset();
 }
 
-Socket_search::~Socket_search()
-{
-	unobserve(_epoll, _watch.value());
-	unobserve(_epoll, _timer.value());
-}
+Socket_search::~Socket_search() { unobserve(_epoll, _timer.value()); }
 
 int Socket_search::begin(int epoll, std::string &why)
 {
 	if (!fits(_name.path())) return too_long(_name.path(), why);
-	_watch.reset(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-	if (!_watch) {
-		int const number = errno;
-		why = words("inotify for", _name.directory, number);
-		return number;
-	}
-	uint32_t const what = IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-	if (inotify_add_watch(_watch.value(), _name.directory.c_str(), what) < 0) {
-		int const number = errno == ENOSPC ? EDQUOT : errno;
-		why = number == ENOENT ? no_directory(_name.directory)
-			: number == EDQUOT
-			? _name.directory + ": can't be watched, limit of inotify (fs.inotify.max_user_watches)"
-			: words("watch", _name.directory, number);
-		return number;
-	}
 	_timer.reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
-	int number = _timer ? observe(epoll, _watch.value()) : errno;
-	if (number == 0) number = observe(epoll, _timer.value());
-	if (number != 0) why = words("watch", _name.directory, number);
-	_epoll = epoll;
-	return number;
-}
-
-// Whether something has got our name; `gone`: the directory isn't where it was.
-bool Socket_search::_news(bool &gone)
-{
-	bool news = false;
-	alignas(inotify_event) std::array<char, 4096> buffer{};
-	while (_watch) {
-		ssize_t const size = read(_watch.value(), buffer.data(), buffer.size());
-		if (size <= 0) break;
-		for (ssize_t at = 0; at < size;) {
-			inotify_event event{};
-			std::memcpy(&event, &buffer[static_cast<size_t>(at)], sizeof(event));
-			char const *const name = &buffer[static_cast<size_t>(at)] + sizeof(event);
-			if (event.len && _name.file == name) news = true;
-			if (event.mask & IN_Q_OVERFLOW) news = true;
-			if (event.mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED)) gone = true;
-			at += static_cast<ssize_t>(sizeof(event) + event.len);
-		}
+	int number = _timer ? observe(epoll, _timer.value()) : errno;
+	if (number != 0) {
+		why = words("watch", _name.directory, number);
+		return number;
 	}
-	return news;
+	_epoll = epoll;
+	auto const fault =
+		_watch.begin({.directory = _name.directory, .parent = {}, .file = _name.file}, epoll, 0);
+	number = fault.number == ENOSPC ? EDQUOT : fault.number;
+	if (number == ENOENT)
+		why = no_directory(_name.directory);
+	else if (number == EDQUOT)
+		why =
+			_name.directory + ": can't be watched, limit of inotify (fs.inotify.max_user_watches)";
+	else if (number != 0)
+		why = words(fault.call, _name.directory, number);
+	return number;
 }
 
 // Of what the directory doesn't tell: that a bound socket begins to listen, that a queue has room.
@@ -314,8 +285,8 @@ int Socket_search::_try(bool &found, std::string &why)
 Owned_fd Socket_search::look(int &error, std::string &why)
 {
 	error = 0;
-	bool gone = false;
-	if (_news(gone)) _pause_ns = 0;
+	auto const news = _watch.look();
+	if (news.any) _pause_ns = 0;
 	if (_timer) {
 		uint64_t expired = 0; // only emptied: what has come is seen by trying
 		static_cast<void>(!read(_timer.value(), &expired, sizeof(expired)));
@@ -323,7 +294,7 @@ Owned_fd Socket_search::look(int &error, std::string &why)
 	bool found = false;
 	error = _try(found, why);
 	if (error != 0 || found) return found ? std::move(_candidate) : Owned_fd{};
-	if (gone) {
+	if (news.gone) {
 		error = ENOENT;
 		why = no_directory(_name.directory);
 	}

@@ -5,6 +5,7 @@
 // them.
 
 #include "platform/linux/descriptor.h"
+#include "platform/linux/vchan/name_watch.h"
 
 #include <cstdint>
 #include <string>
@@ -71,12 +72,11 @@ class Socket_search
 private:
 	Socket_name _name;
 	linux_host::Owned_fd _candidate{};
-	linux_host::Owned_fd _watch{}; // inotify, on the directory
+	linux_host::Name_watch _watch{};
 	linux_host::Owned_fd _timer{}; // for what the directory doesn't tell
 	int _epoll = -1;
 	int64_t _pause_ns = 0;
 
-	bool _news(bool &gone);
 	int _try(bool &found, std::string &why);
 	int _sleep();
 

@@ -20,7 +20,6 @@ using Done = Attempt<void, Connect_error>;
 // What an event of the epoll descriptor is about; a pending client has its number added.
 enum Subject : uint32_t { LISTENER, WATCH, GREETING, BELL, PENDING };
 
-constexpr unsigned EVENT_READS_MAX = 16; // of inotify, for each look
 constexpr unsigned DROPPED_MAX = 8; // connections that a server may end without a word
 
 Connect_error of_errno(int number)
@@ -186,7 +185,7 @@ void Connection::_end_search()
 	if (_listener.socket) _directory.remove(_name, _listener);
 	_forget(_listener.socket);
 	for (Owned_fd &client : _pending) _forget(client);
-	_forget(_watch);
+	_watch.end();
 	_forget(_greeting);
 	_endpoint.reset();
 	_to_share.reset();
@@ -291,11 +290,9 @@ Done Connection::_search()
 		auto found = _directory.connect(_name);
 		if (!found.ok()) return _fail_directory(found.error());
 		if (found.value()) return _greet(std::move(found.value()));
-		if (_watch) return Ok{};
-		auto watch = _directory.watch();
-		if (!watch.ok()) return _fail_directory(watch.error());
-		_watch = std::move(watch.value());
-		TRY(_observe(_watch.value(), EPOLLIN, WATCH));
+		if (_watch.waiting()) return Ok{};
+		auto const watched = _directory.watch(_watch, _name, _epoll.value(), WATCH);
+		if (!watched.ok()) return _fail_directory(watched.error());
 		// It may have come before we watched.
 	}
 }
@@ -349,7 +346,7 @@ Done Connection::_answered()
 			Connect_error::BAD_MESSAGE, "its server handed over too many descriptors or too few");
 	if (!Bell::suitable(received.descriptors[1].value()))
 		return _fail(Connect_error::BAD_MESSAGE, "what its server rings isn't a socket");
-	_forget(_watch);
+	_watch.end();
 	(void)epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, _greeting.value(), nullptr);
 	return _attach({.memory = std::move(received.descriptors[0]),
 		.bell = Bell(std::move(_greeting), std::move(received.descriptors[1])),
@@ -462,15 +459,10 @@ void Connection::heard(uint32_t events)
 	if (Bell::ended(events)) _endpoint->peer_died();
 }
 
-/* Client: the directory has changed. */
+/* Client: the directory has changed, perhaps for others only. */
 Done Connection::_changed()
 {
-	// What has changed doesn't matter, as the name is asked for again anyway.
-	alignas(8) char events[4096];
-	// Others may make names faster than we read of them; what is left has us called again.
-	for (unsigned i = 0; i < EVENT_READS_MAX && read(_watch.value(), events, sizeof(events)) > 0;)
-		++i;
-	if (_phase != Phase::SEARCHING) return Ok{};
+	if (!_watch.look().any || _phase != Phase::SEARCHING) return Ok{};
 	return _search();
 }
 
@@ -478,7 +470,7 @@ Done Connection::_handle(uint32_t subject, uint32_t events)
 {
 	switch (subject) {
 	case LISTENER: return _listener.socket ? _accept() : Done(Ok{});
-	case WATCH: return _watch ? _changed() : Done(Ok{});
+	case WATCH: return _changed();
 	case GREETING: return _greeting ? _answered() : Done(Ok{});
 	case BELL: heard(events); return Ok{};
 	default: break;

@@ -56,7 +56,7 @@ private:
 	Listening _listener{};
 	Owned_fd _pending[PENDING_MAX]{};
 	unsigned _next_pending = 0;
-	Owned_fd _watch{}; // inotify
+	Name_watch _watch{};
 	Owned_fd _greeting{}; // to the server that has not answered yet
 	unsigned _dropped = 0; // how many servers have ended without an answer
 	Owned_fd _to_share{}; // the memory, as long as no client has it

@@ -13,7 +13,6 @@
 #include <ctime>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -481,37 +480,33 @@ Attempt<Owned_fd, Connect_error> Directory::connect(Channel_name const &name)
 			_path + '/' + RULES + ", and start the server again");
 }
 
-Attempt<Owned_fd, Connect_error> Directory::watch()
+Connect_error Directory::_fail_watch(Name_watch::Fault const &fault)
 {
-	Owned_fd watch{inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
-	if (!watch && errno == EMFILE) {
-		// The same number for two limits: if there is another descriptor, it was the other one.
-		Owned_fd const another{fcntl(_fd.value(), F_DUPFD_CLOEXEC, 0)};
-		if (another)
-			return _fail(Connect_error::TOO_MANY_WATCHES,
-				"no more inotify instances for " + user_text(getuid()) +
-					"; raise the limit (sysctl fs.inotify.max_user_instances)");
-		return _fail("inotify_init1", errno);
-	}
-	if (!watch) return _fail("inotify_init1", errno);
-	auto const add = [&](int directory, uint32_t events) {
-		return inotify_add_watch(watch.value(), proc_path(directory).c_str(), events) >= 0;
-	};
-	bool watched = add(_fd.value(), IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF | IN_ONLYDIR);
-	if (watched) {
-		// As we keep it open, its own end would be told after ours only: what contains it knows.
-		Owned_fd const parent{openat(_fd.value(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-		if (!parent && errno != EACCES) return _fail("open", errno);
-		watched =
-			!parent || add(parent.value(), IN_DELETE | IN_ONLYDIR | IN_MASK_ADD) || errno == EACCES;
-	}
-	if (!watched && errno == ENOSPC)
+	std::string_view const call = fault.call;
+	if (fault.number == ENOSPC)
 		return _fail(Connect_error::TOO_MANY_WATCHES,
 			"no more inotify watches for " + user_text(getuid()) +
 				"; raise the limit (sysctl fs.inotify.max_user_watches)");
-	if (!watched) return _fail("inotify_add_watch", errno);
-	TRY(_still_there());
-	return watch;
+	if (fault.number != EMFILE || call != "inotify_init1") return _fail(call, fault.number);
+	// The same number for two limits: if there is another descriptor, it was the other one.
+	Owned_fd const another{fcntl(_fd.value(), F_DUPFD_CLOEXEC, 0)};
+	if (!another) return _fail(call, fault.number);
+	return _fail(Connect_error::TOO_MANY_WATCHES,
+		"no more inotify instances for " + user_text(getuid()) +
+			"; raise the limit (sysctl fs.inotify.max_user_instances)");
+}
+
+Attempt<void, Connect_error> Directory::watch(
+	Name_watch &watch, Channel_name const &name, int epoll, uint64_t subject)
+{
+	std::string const path = proc_path(_fd.value());
+	// As we keep it open, its own end would be told after ours only: what contains it knows.
+	auto const fault = watch.begin(
+		{.directory = path, .parent = path + "/..", .file = name.file()}, epoll, subject);
+	if (fault.number != 0) return _fail_watch(fault);
+	Attempt<void, Connect_error> const there = _still_there();
+	if (!there.ok()) watch.end();
+	return there;
 }
 
 } // namespace bulkhead::linux_host

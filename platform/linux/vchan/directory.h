@@ -8,6 +8,7 @@
 #include "platform/linux/descriptor.h"
 #include "platform/linux/vchan/access_rules.h"
 #include "platform/linux/vchan/connect_error.h"
+#include "platform/linux/vchan/name_watch.h"
 
 #include <cstdint>
 #include <optional>
@@ -82,6 +83,7 @@ private:
 	Connect_error _fail(Connect_error, std::string text);
 	Connect_error _fail(std::string_view call, int number);
 	Connect_error _fail_open(int number);
+	Connect_error _fail_watch(Name_watch::Fault const &);
 	Connect_error _fail_name(Channel_name const &, Connect_error, std::string const &text);
 	Attempt<void, Connect_error> _make_default();
 	Attempt<void, Connect_error> _check_safe();
@@ -142,11 +144,12 @@ public:
 	Attempt<Owned_fd, Connect_error> connect(Channel_name const &);
 
 	/*
-	 * An inotify descriptor, non-blocking: readable when a name has come or the directory may have
-	 * gone, at times in vain. Errors: TOO_MANY_OPEN, TOO_MANY_WATCHES, NO_DIRECTORY, OUT_OF_MEMORY,
-	 * SYSTEM.
+	 * Begins a watch that has news when this name has come or the directory may have gone, at times
+	 * in vain; this object outlives it. Errors: TOO_MANY_OPEN, TOO_MANY_WATCHES, NO_DIRECTORY,
+	 * OUT_OF_MEMORY, SYSTEM.
 	 */
-	Attempt<Owned_fd, Connect_error> watch();
+	Attempt<void, Connect_error> watch(
+		Name_watch &, Channel_name const &, int epoll, uint64_t subject);
 };
 
 } // namespace bulkhead::linux_host

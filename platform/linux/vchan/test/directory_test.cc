@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <random>
 #include <set>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
@@ -80,6 +81,25 @@ bool readable(Owned_fd const &fd, int timeout_ms = HANG_GUARD_MS)
 	pollfd entry{.fd = fd.value(), .events = POLLIN, .revents = 0};
 	return poll(&entry, 1, timeout_ms) == 1;
 }
+
+/* A watch for a name, and the epoll that it makes readable. */
+struct Watched
+{
+	Owned_fd const epoll{epoll_create1(EPOLL_CLOEXEC)};
+	Name_watch watch{};
+	Attempt<void, Connect_error> begun;
+
+	Watched(Directory &directory, Channel_name const &name)
+		: begun(directory.watch(watch, name, epoll.value(), 0))
+	{}
+};
+
+Attempt<void, Connect_error> watched(Directory &directory, Owned_fd const &epoll)
+{
+	Name_watch watch;
+	return directory.watch(watch, {5, 7, 513}, epoll.value(), 0);
+}
+
 
 size_t open_descriptors()
 {
@@ -206,8 +226,7 @@ TEST_F(Directory_test, has_sockets_that_neither_block_nor_outlive_exec)
 {
 	Listening const server = directory.listen(NAME).value();
 	Owned_fd const client = directory.connect(NAME).value();
-	Owned_fd const watch = directory.watch().value();
-	for (int const fd : {server.socket.value(), client.value(), watch.value()}) {
+	for (int const fd : {server.socket.value(), client.value()}) {
 		EXPECT_TRUE(fcntl(fd, F_GETFL) & O_NONBLOCK);
 		EXPECT_TRUE(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	}
@@ -233,8 +252,8 @@ TEST_F(Directory_test, works_at_a_path_too_long_for_a_socket)
 
 TEST_F(Directory_test, tells_who_watches_of_a_server_that_can_be_connected_to)
 {
-	Owned_fd const watch = directory.watch().value();
-	EXPECT_FALSE(readable(watch, 0));
+	Watched watched(directory, NAME);
+	EXPECT_FALSE(readable(watched.epoll, 0));
 	pid_t const child = fork();
 	if (child == 0) {
 		auto const server = directory.listen(NAME);
@@ -243,11 +262,8 @@ TEST_F(Directory_test, tells_who_watches_of_a_server_that_can_be_connected_to)
 	}
 	// The temporary name may come first, the final one comes for certain.
 	Owned_fd client{};
-	while (!client && readable(watch)) {
-		std::array<char, 4096> events{};
-		ASSERT_GT(read(watch.value(), events.data(), events.size()), 0);
-		bool const final_name = std::string_view(events.data(), events.size()).find(NAME.file()) !=
-			std::string_view::npos;
+	while (!client && readable(watched.epoll)) {
+		bool const final_name = watched.watch.look().any;
 		client = directory.connect(NAME).value();
 		if (final_name) {
 			EXPECT_TRUE(client);
@@ -410,14 +426,15 @@ TEST_F(Directory_test, that_others_can_write_to_must_be_sticky)
 
 TEST_F(Directory_test, that_was_removed_is_missed)
 {
-	Owned_fd const watch = directory.watch().value();
+	Watched watched(directory, NAME);
 	ASSERT_EQ(rmdir(path.c_str()), 0);
-	EXPECT_TRUE(readable(watch));
+	EXPECT_TRUE(readable(watched.epoll));
+	EXPECT_TRUE(watched.watch.look().any);
 	expect_connect_fails(Connect_error::NO_DIRECTORY, "removed or replaced");
 	EXPECT_TRUE(failed(
 		directory.listen(NAME), Connect_error::NO_DIRECTORY, directory, "removed or replaced"));
-	EXPECT_TRUE(
-		failed(directory.watch(), Connect_error::NO_DIRECTORY, directory, "removed or replaced"));
+	EXPECT_TRUE(failed(Watched(directory, NAME).begun, Connect_error::NO_DIRECTORY, directory,
+		"removed or replaced"));
 	// Another one in its place isn't it.
 	ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
 	expect_listen_fails(Connect_error::NO_DIRECTORY, "removed or replaced");
@@ -427,10 +444,11 @@ TEST_F(Directory_test, that_was_removed_is_missed)
 
 TEST_F(Directory_test, that_was_moved_is_missed)
 {
-	Owned_fd const watch = directory.watch().value();
+	Watched watched(directory, NAME);
 	std::string const elsewhere = path + ".moved";
 	ASSERT_EQ(rename(path.c_str(), elsewhere.c_str()), 0);
-	EXPECT_TRUE(readable(watch));
+	EXPECT_TRUE(readable(watched.epoll));
+	EXPECT_TRUE(watched.watch.look().gone);
 	expect_connect_fails(Connect_error::NO_DIRECTORY, "removed or replaced");
 	ASSERT_EQ(rename(elsewhere.c_str(), path.c_str()), 0);
 }
@@ -695,23 +713,25 @@ TEST_F(Directory_test, tells_when_there_are_too_many_open_descriptors)
 	write("domains", "5 root\n");
 	Listening const server = directory.listen({5, 7, 513}).value();
 	auto const before = names();
+	Owned_fd const epoll{epoll_create1(EPOLL_CLOEXEC)};
 	for (rlim_t more = 0; more < 2; ++more)
 		EXPECT_TRUE(in_child([&] {
 			Directory other;
 			return limit_descriptors(more) && failed(other.open(path), MANY, other, "ulimit -n") &&
 				failed(directory.listen(NAME), MANY, directory, "ulimit -n") &&
 				failed(directory.connect({5, 7, 513}), MANY, directory, "ulimit -n") &&
-				failed(directory.watch(), MANY, directory, "ulimit -n");
+				failed(watched(directory, epoll), MANY, directory, "ulimit -n");
 		})) << more;
 	EXPECT_EQ(names(), before);
 	EXPECT_TRUE(in_child([&] {
 		return limit_descriptors(6) && directory.open(path).ok() && directory.listen(NAME).ok() &&
-			directory.watch().ok() && directory.connect({5, 7, 513}).ok();
+			watched(directory, epoll).ok() && directory.connect({5, 7, 513}).ok();
 	}));
 }
 
 TEST_F(Directory_of_many, tells_when_there_are_too_many_inotify_instances)
 {
+	Owned_fd const epoll{epoll_create1(EPOLL_CLOEXEC)};
 	// As another user: the limit is each user's, and other tests may need ours.
 	EXPECT_TRUE(in_child([&] {
 		Directory other;
@@ -724,8 +744,8 @@ TEST_F(Directory_of_many, tells_when_there_are_too_many_inotify_instances)
 		int const spare = dup(0);
 		if (spare < 0) return true; // this machine's limit of instances can't be reached
 		close(spare);
-		return failed(
-			other.watch(), Connect_error::TOO_MANY_WATCHES, other, "fs.inotify.max_user_instances");
+		return failed(watched(other, epoll), Connect_error::TOO_MANY_WATCHES, other,
+			"fs.inotify.max_user_instances");
 	}));
 }
 
@@ -741,7 +761,7 @@ TEST_F(Directory_test, keeps_no_descriptor_of_what_has_failed)
 		Listening const server = directory.listen(NAME).value();
 		EXPECT_FALSE(directory.listen(NAME).ok());
 		EXPECT_TRUE(directory.connect(NAME).value());
-		EXPECT_TRUE(directory.watch().ok());
+		EXPECT_TRUE(Watched(directory, NAME).begun.ok());
 		directory.remove(NAME, server);
 	}
 	write("domains", "x");
