@@ -8,10 +8,11 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace bulkhead::qrexec {
 
@@ -217,7 +218,7 @@ Attempt<void> Relay::Inside::_watch_out(Stream_out &out, Watch &watch, uint32_t 
 Attempt<void> Relay::Inside::_start_process()
 {
 	if (_process < 0) return Ok{};
-	_pidfd.reset(::pidfd_open(_process, 0));
+	_pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, _process, 0)));
 	if (_pidfd) return _loop.add(_watch_process, _pidfd.value(), EPOLLIN);
 	if (errno == EMFILE || errno == ENFILE) return Error::TOO_MANY_OPEN;
 	return Error::GONE;
