@@ -1,5 +1,9 @@
 #include "component/qrexec/policy_daemon/journal.h"
 
+#include <cerrno>
+#include <climits>
+#include <poll.h>
+#include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -14,12 +18,33 @@ std::string printable(std::string_view text, size_t max)
 	return result;
 }
 
+namespace {
+
+/* False if there was no room. What goes wrong otherwise can't be told to anybody. */
+bool write_line(std::string line)
+{
+	// A pipe that has room for as much has it for the whole line.
+	line = line.substr(0, PIPE_BUF - 1) + '\n';
+	if (send(STDERR_FILENO, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return true;
+	if (errno != ENOTSOCK) return errno != EAGAIN;
+	pollfd room{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+	if (poll(&room, 1, 0) != 1) return false;
+	return write(STDERR_FILENO, line.data(), line.size()) >= 0 || errno != EAGAIN;
+}
+
+} // namespace
+
 void Journal::log(Level, std::string_view message)
 {
-	std::string line(message);
-	line += '\n';
-	// Nobody to tell if it fails.
-	if (write(STDERR_FILENO, line.data(), line.size()) < 0) return;
+	if (_lost) {
+		if (!write_line("policy: " + std::to_string(_lost) + " lines are missing here")) {
+			++_lost;
+			return;
+		}
+		_lost = 0;
+	}
+	if (!write_line(std::string(message))) ++_lost;
 }
 
 System_log::System_log(char const *program) { openlog(program, LOG_PID, LOG_DAEMON); }

@@ -16,9 +16,15 @@ inline constexpr size_t NAME_IN_JOURNAL_MAX = 512;
 /* Printable ASCII as it is, all else as an underscore. */
 std::string printable(std::string_view text, size_t max = NAME_IN_JOURNAL_MAX);
 
-/* Standard error, as journald reads it. */
+/*
+ * Standard error, as journald reads it. Whoever reads there slowly must not stop us: lines for
+ * which there is no room are left out, and their number is told later.
+ */
 class Journal final : public Log_sink
 {
+private:
+	size_t _lost = 0;
+
 public:
 	void log(Level level, std::string_view message) override;
 };

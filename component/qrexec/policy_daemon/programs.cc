@@ -6,6 +6,7 @@
 #include "platform/linux/signals.h"
 #include "rpc/qrexec/policy_query.h"
 
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <grp.h>
@@ -153,6 +154,8 @@ int run_policy_daemon(Daemon_options options)
 	Journal journal;
 	if (!take_group(journal)) return FAILURE;
 	raise_descriptor_limit();
+	// Whoever reads our messages may go.
+	signal(SIGPIPE, SIG_IGN);
 	Loop loop;
 	Office office(loop, journal, std::move(options.office));
 	Server server(office);

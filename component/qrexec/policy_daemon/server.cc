@@ -51,6 +51,8 @@ private:
 
 	bool _begin()
 	{
+		// Somebody has only looked whether we are there.
+		if (_received.empty()) return true;
 		auto parsed = parse_question(_face, _received);
 		if (auto const *const fault = std::get_if<std::string>(&parsed)) {
 			_server._office.journal.log(Level::ERROR, *fault);

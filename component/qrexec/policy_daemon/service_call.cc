@@ -85,7 +85,9 @@ bool Children::start(std::string const &program, std::initializer_list<std::stri
 	sigset_t signals;
 	sigemptyset(&signals);
 	posix_spawnattr_setsigmask(&attributes, &signals);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	sigaddset(&signals, SIGPIPE);
+	posix_spawnattr_setsigdefault(&attributes, &signals);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	pid_t process = -1;
 	int const error =
 		posix_spawn(&process, program.c_str(), &files, &attributes, words.data(), environ);
