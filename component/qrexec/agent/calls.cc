@@ -1,0 +1,42 @@
+#include "component/qrexec/agent/calls.h"
+
+#include "component/qrexec/host/log.h"
+
+namespace bulkhead::qrexec {
+
+Calls::Calls(
+	linux_host::Loop &loop, Serving serving, std::string fork_servers, rlimit files, Events &events)
+	: _loop(loop),
+	  _serving(std::move(serving)),
+	  _events(events),
+	  _deadlines(loop, CALLER_WITHIN_US),
+	  _workers(loop, _serving, *this, files),
+	  _fork_servers(loop, std::move(fork_servers), *this)
+{}
+
+void Calls::serve(std::unique_ptr<Service_request> request)
+{
+	request->resolve(_serving.places, _serving.with_user);
+	if (request->may_be_handed_over() && _fork_servers.hand_over(*request)) return;
+	if (request->needs_worker()) {
+		if (_workers.run(request)) return;
+		request->what = Service_failure{EXIT_TROUBLE, "no process can be started for it"};
+	}
+	Ended &owner = *this;
+	auto call =
+		std::make_unique<Served_call>(_loop, _serving, _deadlines, std::move(request), owner);
+	Served_call &it = *call;
+	_here.emplace(&it, std::move(call));
+	it.start();
+}
+
+void Calls::ended(Served_call &call)
+{
+	uint64_t const token = call.request().token;
+	_here.erase(&call);
+	_events.call_ended(token);
+}
+
+void Calls::call_ended(uint64_t token) { _events.call_ended(token); }
+
+} // namespace bulkhead::qrexec

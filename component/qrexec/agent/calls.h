@@ -1,0 +1,62 @@
+#pragma once
+
+// All calls that a process serves, in whichever way: in its own loop, by a worker, by a fork
+// server.
+
+#include "component/qrexec/agent/fork_servers.h"
+#include "component/qrexec/agent/workers.h"
+
+#include <unordered_map>
+
+namespace bulkhead::qrexec {
+
+/* Belongs to the loop's thread, the only one of its process. */
+class Calls final : private Served_call::Ended,
+					private Workers::Events,
+					private Fork_servers::Events
+{
+public:
+	/* How long a call's service waits for its caller to listen. */
+	static constexpr uint64_t CALLER_WITHIN_US = 120'000'000;
+
+	class Events
+	{
+	protected:
+		~Events() = default;
+
+	public:
+		/* By the `token` of its request. */
+		virtual void call_ended(uint64_t token) = 0;
+	};
+
+private:
+	linux_host::Loop &_loop;
+	Serving const _serving;
+	Events &_events;
+	Deadlines _deadlines;
+	Workers _workers;
+	Fork_servers _fork_servers;
+	std::unordered_map<Served_call *, std::unique_ptr<Served_call>> _here{};
+
+	void ended(Served_call &call) override;
+	void call_ended(uint64_t token) override;
+
+public:
+	/*
+	 * `fork_servers`: their sockets, see Fork_servers; `files`: the limit of open descriptors that
+	 * services get.
+	 */
+	Calls(linux_host::Loop &loop, Serving serving, std::string fork_servers, rlimit files,
+		Events &events);
+
+	/* Forks a worker while the process is small. */
+	void prepare() { _workers.prepare(); }
+
+	/* Serves a call that isn't resolved yet. Its end may be told from in here. */
+	void serve(std::unique_ptr<Service_request> request);
+
+	/* How many are carried by this process. */
+	size_t here() const { return _here.size(); }
+};
+
+} // namespace bulkhead::qrexec

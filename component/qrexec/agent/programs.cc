@@ -1,0 +1,223 @@
+#include "component/qrexec/agent/programs.h"
+
+#include "component/qrexec/host/log.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <sys/socket.h>
+#include <vector>
+
+namespace bulkhead::qrexec {
+
+using linux_host::Owned_fd;
+
+namespace {
+
+constexpr std::string_view IDENT = "SOCKET";
+
+// What a program that was refused may go on sending, so that it sees an end and no error.
+constexpr size_t DROPPED_MAX = 2 * COMMAND_MAX;
+
+// Hang-ups are told with whatever is asked for, and this never comes of itself.
+constexpr uint32_t ONLY_ITS_END = EPOLLPRI;
+
+} // namespace
+
+Ident Programs::ident_of(uint64_t number)
+{
+	Ident ident;
+	bool const fits = ident.append(IDENT, number).ok();
+	BULKHEAD_ASSERT(fits);
+	return ident;
+}
+
+std::optional<uint64_t> Programs::number_of(std::string_view ident)
+{
+	if (!ident.starts_with(IDENT)) return {};
+	std::string_view const digits = ident.substr(IDENT.size());
+	uint64_t number = 0;
+	auto const [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+	bool const whole = error == std::errc{} && end == digits.data() + digits.size();
+	return whole && digits.front() != '0' ? std::optional(number) : std::nullopt;
+}
+
+Programs::Program::Program(Programs &programs, uint64_t number, Owned_fd socket)
+	: _programs(programs),
+	  _number(number),
+	  _socket(std::move(socket)),
+	  _reading(std::make_unique<Reading>())
+{}
+
+Attempt<void> Programs::Program::watch()
+{
+	return _programs._loop.add(*this, _socket.value(), EPOLLIN);
+}
+
+// Nothing may be done with this after something that can remove it.
+void Programs::Program::ready(uint32_t events)
+{
+	switch (_state) {
+	case State::READING: return _read();
+	case State::ASKING: return _programs._remove(*this);
+	case State::CALLING: {
+		// It has no more to say, and if it does, that ends its call as well.
+		Programs &programs = _programs;
+		Exec_params const call = _call;
+		uint64_t const daemon = _daemon;
+		programs._remove(*this);
+		return programs._events.program_ended(call, daemon);
+	}
+	case State::REFUSED:
+		if (events & EPOLLIN) return _drop();
+		return _programs._remove(*this);
+	}
+}
+
+void Programs::Program::_read()
+{
+	std::array<uint8_t, CONTROL_RING_BYTES> bytes;
+	ssize_t const size = recv(_socket.value(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+	if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+	if (size <= 0) return _programs._remove(*this);
+	Bytes const got = std::span(bytes).first(static_cast<size_t>(size));
+	if (!_take(got)) return;
+	static_cast<void>(_programs._loop.change(*this, ONLY_ITS_END));
+	_programs._events.asked(_number);
+}
+
+// True: that was the question.
+bool Programs::Program::_take(Bytes bytes)
+{
+	auto const message = _reading->reader.read(bytes);
+	if (!message.ok()) {
+		if (message.error() == Stream_fault::TOO_LONG)
+			log("a call is refused: its service's name is too long for a control message, which "
+				"takes ",
+				SERVICE_NAME_MAX, " bytes");
+		else
+			log("a program's request is refused: ", name_of(message.error()),
+				"; is it of an older version?");
+		refuse();
+		return false;
+	}
+	if (!message.value()) return false;
+	_type = message.value()->type;
+	if (!decode_trigger(_type, message.value()->body)) {
+		log("a program's request is refused: a name has no end, or there is no service");
+		refuse();
+		return false;
+	}
+	Bytes const body = message.value()->body;
+	_body.assign(reinterpret_cast<char const *>(body.data()), body.size());
+	_reading.reset();
+	_state = State::ASKING;
+	return true;
+}
+
+Trigger Programs::Program::question() const
+{
+	Bytes const body{reinterpret_cast<uint8_t const *>(_body.data()), _body.size()};
+	return *decode_trigger(_type, body);
+}
+
+void Programs::Program::accept(Exec_params call, uint64_t daemon)
+{
+	_state = State::CALLING;
+	_call = call;
+	_daemon = daemon;
+	_body = {};
+	std::array<uint8_t, Exec_params::BYTES> answer{};
+	encode(call, answer);
+	// If it has gone, its end follows.
+	send(_socket.value(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+	static_cast<void>(_programs._loop.change(*this, EPOLLIN | EPOLLRDHUP));
+}
+
+void Programs::Program::refuse()
+{
+	_state = State::REFUSED;
+	_reading.reset();
+	_body = {};
+	shutdown(_socket.value(), SHUT_WR);
+	static_cast<void>(_programs._loop.change(*this, EPOLLIN));
+}
+
+// What lies unread when a socket is closed would be an error to the other side.
+void Programs::Program::_drop()
+{
+	std::array<uint8_t, CONTROL_RING_BYTES> bytes;
+	ssize_t const size = recv(_socket.value(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+	if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+	if (size > 0) _dropped += static_cast<size_t>(size);
+	if (size <= 0 || _dropped > DROPPED_MAX) _programs._remove(*this);
+}
+
+void Programs::add(Owned_fd socket)
+{
+	if (_programs.size() >= PROGRAMS_MAX && !_make_room()) {
+		log("a program's request is refused: there are ", PROGRAMS_MAX, " calls already");
+		return;
+	}
+	uint64_t const number = ++_last;
+	auto program = std::make_unique<Program>(*this, number, std::move(socket));
+	Attempt<void> const watched = program->watch();
+	if (!watched.ok()) return log("a program's request is refused: ", name_of(watched.error()));
+	_programs.emplace(number, std::move(program));
+}
+
+// Of those who haven't asked yet, or were refused and don't leave, the oldest has to go.
+bool Programs::_make_room()
+{
+	auto const oldest = std::find_if(_programs.begin(), _programs.end(), [](auto const &each) {
+		Program::State const state = each.second->state();
+		return state == Program::State::READING || state == Program::State::REFUSED;
+	});
+	if (oldest == _programs.end()) return false;
+	_programs.erase(oldest);
+	return true;
+}
+
+void Programs::_remove(Program &program) { _programs.erase(program.number()); }
+
+std::optional<Programs::Question> Programs::question(uint64_t number) const
+{
+	auto const found = _programs.find(number);
+	if (found == _programs.end() || found->second->state() != Program::State::ASKING) return {};
+	return Question{found->second->question(), ident_of(number)};
+}
+
+void Programs::ask_again()
+{
+	std::vector<uint64_t> numbers;
+	for (auto const &[number, program] : _programs)
+		if (program->state() == Program::State::ASKING) numbers.push_back(number);
+	for (uint64_t const number : numbers) _events.asked(number);
+}
+
+Programs::Program *Programs::_asking(std::string_view ident)
+{
+	std::optional<uint64_t> const number = number_of(ident);
+	if (!number) return nullptr;
+	auto const found = _programs.find(*number);
+	bool const asks = found != _programs.end() && found->second->state() == Program::State::ASKING;
+	return asks ? found->second.get() : nullptr;
+}
+
+bool Programs::accept(std::string_view ident, Exec_params call, uint64_t daemon)
+{
+	Program *const program = _asking(ident);
+	if (program) program->accept(call, daemon);
+	return program != nullptr;
+}
+
+bool Programs::refuse(std::string_view ident)
+{
+	Program *const program = _asking(ident);
+	if (program) program->refuse();
+	return program != nullptr;
+}
+
+void Programs::refuse(uint64_t number) { refuse(ident_of(number)); }
+
+} // namespace bulkhead::qrexec

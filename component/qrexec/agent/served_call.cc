@@ -1,0 +1,111 @@
+#include "component/qrexec/agent/served_call.h"
+
+#include "component/qrexec/host/log.h"
+#include "sdk/libvchan/rendezvous.h"
+
+namespace bulkhead::qrexec {
+
+Served_call::Served_call(linux_host::Loop &loop, Serving const &serving, Deadlines &deadlines,
+	std::unique_ptr<Service_request> request, Ended &ended)
+	: _loop(loop),
+	  _serving(serving),
+	  _deadlines(deadlines),
+	  _request(std::move(request)),
+	  _ended(ended)
+{}
+
+Served_call::~Served_call() { _loop.remove(*this); }
+
+void Served_call::start()
+{
+	sdk::Wanted wanted{};
+	wanted.server = false;
+	wanted.own = sdk::OWN_FROM_ENVIRONMENT;
+	wanted.peer = static_cast<int>(_request->params.domain);
+	wanted.port = static_cast<int>(_request->params.port);
+	wanted.within_domain = true;
+	int error = 0;
+	std::string why;
+	auto transport = sdk::open_transport(nullptr, std::move(wanted), error, why);
+	if (!transport) return _over(why);
+	_channel = std::make_unique<Data_channel>(std::move(transport), Side::SERVICE);
+	if (_channel->state() == Data_channel::State::OPEN) return _connected();
+	Attempt<void> const added = _loop.add(*this, _channel->fd(), EPOLLIN);
+	if (!added.ok()) return _over(name_of(added.error()));
+	if (!_deadlines.begin(*this).ok()) return _over("no timer");
+	// What has come before it was watched is told by nobody.
+	ready(0);
+}
+
+void Served_call::ready(uint32_t)
+{
+	switch (_channel->look()) {
+	case Data_channel::State::WAITING:
+	case Data_channel::State::GREETING: return;
+	case Data_channel::State::OPEN: return _connected();
+	case Data_channel::State::CLOSED:
+	case Data_channel::State::BROKEN: break;
+	}
+	_over(_channel->message());
+}
+
+void Served_call::expired() { _over("its caller didn't come in time"); }
+
+void Served_call::_over(std::string_view why)
+{
+	withdraw();
+	_loop.remove(*this);
+	if (!why.empty())
+		log(_request->name(), ", for domain ", _request->params.domain, ", port ",
+			_request->params.port, ": ", why);
+	_ended.ended(*this);
+}
+
+void Served_call::_connected()
+{
+	withdraw();
+	_loop.remove(*this);
+	Relay_options options{};
+	options.just_exec = _request->type == Type::JUST_EXEC;
+	Local_end local = _start_service(options);
+	if (options.just_exec) _left = std::exchange(local.process, -1);
+	Finished &finished = *this;
+	_relay.emplace(_loop, std::move(_channel), Side::SERVICE, std::move(local), options, finished);
+	Attempt<void> const started = _relay->start();
+	if (!started.ok()) _over(name_of(started.error()));
+}
+
+Local_end Served_call::_start_service(Relay_options &options)
+{
+	Start_options start{};
+	start.user = _request->user();
+	start.log_in = _serving.log_in;
+	start.shell = _serving.shell;
+	start.discard_streams = options.just_exec;
+	std::variant<Local_end, Service_failure> outcome = Service_failure{0, ""};
+	if (Found_service const *const service = _request->service()) {
+		// An executable has no use for them, but may have them.
+		bool const socket = service->kind != Found_service::Kind::EXECUTABLE;
+		options.exit_on_client_eof = socket && service->config.exit_on_client_eof;
+		options.exit_on_service_eof = socket && service->config.exit_on_service_eof;
+		outcome = start_service(*service, _request->command, start);
+	} else if (Service_failure const *const failure = _request->failure()) {
+		outcome = *failure;
+	} else {
+		outcome = start_command(_request->command, start);
+	}
+	if (Local_end *const local = std::get_if<Local_end>(&outcome)) return std::move(*local);
+	Service_failure const &failure = std::get<Service_failure>(outcome);
+	log(_request->name(), ": ", failure.message);
+	options.exit_code = failure.exit_code;
+	return {};
+}
+
+void Served_call::finished(Relay &, Ending const &ending) { _over(ending.message); }
+
+void Served_call::use_stdin_for_output()
+{
+	if (_relay) _relay->use_stdin_for_output();
+}
+
+} // namespace bulkhead::qrexec
