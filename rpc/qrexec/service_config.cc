@@ -29,6 +29,8 @@ Key key_of(std::string_view name)
 	return Key::UNKNOWN;
 }
 
+bool of_boolean(Key key) { return key != Key::FORCE_USER && key != Key::UNKNOWN; }
+
 struct Value
 {
 	enum class Type : uint8_t { BOOLEAN, NUMBER, STRING };
@@ -148,8 +150,10 @@ public:
 		Key const key = TRY(take_key(line));
 		Value const value = TRY(take_value(line));
 		skip_blanks(line);
-		if (!line.empty() && line.front() != '#')
-			return value.type == Value::Type::NUMBER ? Kind::BAD_BOOLEAN : Kind::TRAILING;
+		if (!line.empty() && line.front() != '#') {
+			if (value.type != Value::Type::NUMBER) return Kind::TRAILING;
+			return of_boolean(key) ? Kind::BAD_BOOLEAN : Kind::BAD_VALUE;
+		}
 
 		if (key == Key::UNKNOWN) {
 			if (_config.ignored_line == 0) _config.ignored_line = number;

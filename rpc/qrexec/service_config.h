@@ -32,7 +32,7 @@ struct Config_fault
 		REPEATED_KEY,
 		NO_EQUALS,
 		NO_VALUE,
-		BAD_VALUE, // none of the kinds that there are
+		BAD_VALUE, // none of the kinds that there are, or a number with something behind it
 		BAD_BOOLEAN,
 		BAD_STRING, // only 'single quotes', 1 to 255 bytes without control characters
 		TRAILING, // something behind the value

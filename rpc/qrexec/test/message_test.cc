@@ -247,6 +247,7 @@ TEST(Qrexec_message, a_trigger_is_not_written_where_it_does_not_fit)
 	EXPECT_EQ(encode_trigger(4, {"", "t", "i", std::string_view("s\0t", 3)}, to), 0U);
 
 	EXPECT_EQ(encode_trigger(4, {"", "t", "i", std::string(SERVICE_MAX - 1, 's')}, to), to.size());
+	to.resize(to.size() + 100);
 	EXPECT_EQ(encode_trigger(4, {"", "t", "i", std::string(SERVICE_MAX, 's')}, to), 0U);
 
 	std::string const longest(SERVICE_NAME_MAX, 's');
