@@ -1,6 +1,7 @@
 #include "platform/linux/vchan/directory.h"
 
 #include "platform/linux/vchan/distinct_user.h"
+#include "platform/linux/vchan/known_rules.h"
 #include "platform/linux/vchan/take_no_descriptors.h"
 
 #include <algorithm>
@@ -32,6 +33,14 @@ std::string environment(char const *name)
 {
 	char const *const value = secure_getenv(name);
 	return value ? value : "";
+}
+
+/* As long as the working directory can be told. */
+std::string absolute(std::string const &path)
+{
+	std::array<char, PATH_MAX> working{};
+	if (!getcwd(working.data(), working.size())) return path;
+	return std::string(working.data()) + '/' + path;
 }
 
 std::string user_text(uid_t user) { return "user " + std::to_string(user); }
@@ -200,34 +209,39 @@ Connect_error Directory::_fail_open(int number)
 	}
 }
 
+Access_rules const &Directory::rules() const
+{
+	static Access_rules const none;
+	return _rules ? *_rules : none;
+}
+
 Attempt<void, Connect_error> Directory::open(std::string path)
 {
-	bool const usual = path == default_path() && environment("BULKHEAD_VCHAN_DIR").empty();
 	_fd.reset();
-	_rules = {};
-	_path = std::move(path);
-	std::array<char, PATH_MAX> working{};
-	if (!_path.starts_with('/') && !_path.empty() && getcwd(working.data(), working.size()))
-		_path = std::string(working.data()) + '/' + _path;
+	_rules = nullptr;
+	auto const usual = [&] {
+		return path == default_path() && environment("BULKHEAD_VCHAN_DIR").empty();
+	};
+	_path = path.starts_with('/') || path.empty() ? path : absolute(path);
 	// For reading, as neither a lock nor a watch is to be had otherwise.
 	constexpr int FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 	Owned_fd fd{::open(_path.c_str(), FLAGS)};
-	if (!fd && errno == ENOENT && usual) {
+	if (!fd && errno == ENOENT && usual()) {
 		TRY(_make_default());
 		fd.reset(::open(_path.c_str(), FLAGS));
 	}
 	if (!fd) return _fail_open(errno);
+	struct stat status{};
+	if (fstat(fd.value(), &status) != 0) return _fail("fstat", errno);
 	_fd = std::move(fd);
-	Attempt<void, Connect_error> checked = _check_safe();
-	if (checked.ok()) checked = _read_rules();
+	Attempt<void, Connect_error> checked = _check_safe(status);
+	if (checked.ok()) checked = _read_rules(status);
 	if (!checked.ok()) _fd.reset();
 	return checked;
 }
 
-Attempt<void, Connect_error> Directory::_check_safe()
+Attempt<void, Connect_error> Directory::_check_safe(struct stat const &status)
 {
-	struct stat status{};
-	if (fstat(_fd.value(), &status) != 0) return _fail("fstat", errno);
 	if (!trusted(status.st_uid))
 		return _fail(Connect_error::UNSAFE_DIRECTORY,
 			_path + " belongs to " + user_text(status.st_uid) +
@@ -241,8 +255,9 @@ Attempt<void, Connect_error> Directory::_check_safe()
 	return Ok{};
 }
 
-/* The text of the access rules; none if the directory has no such file. */
-Attempt<std::optional<std::string>, Connect_error> Directory::_rules_text()
+/* The text of the access rules, and the state of their file; none if there is no such file. */
+Attempt<std::optional<std::string>, Connect_error> Directory::_rules_text(
+	struct stat const &directory, struct stat &own)
 {
 	auto const bad = [&](std::string const &text) {
 		return _fail(Connect_error::BAD_RULES, _path + '/' + RULES + ' ' + text);
@@ -255,9 +270,7 @@ Attempt<std::optional<std::string>, Connect_error> Directory::_rules_text()
 		return bad("can't be opened: " + std::string(strerror(errno)) + "; " +
 			user_text(geteuid()) + " has to be able to read it");
 	}
-	struct stat own{}, directory{};
-	if (fstat(file.value(), &own) != 0 || fstat(_fd.value(), &directory) != 0)
-		return _fail("fstat", errno);
+	if (fstat(file.value(), &own) != 0) return _fail("fstat", errno);
 	if (!S_ISREG(own.st_mode)) return bad("is no regular file; put a text file there");
 	if (own.st_uid != 0 && own.st_uid != directory.st_uid)
 		return bad("belongs to " + user_text(own.st_uid) + "; it must be root's, or that of the" +
@@ -273,12 +286,26 @@ Attempt<std::optional<std::string>, Connect_error> Directory::_rules_text()
 	return std::optional(std::move(text));
 }
 
-Attempt<void, Connect_error> Directory::_read_rules()
+Attempt<void, Connect_error> Directory::_read_rules(struct stat const &directory)
 {
+	struct stat file{};
+	if (fstatat(_fd.value(), RULES, &file, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (auto known = known_rules({directory, file})) {
+			_rules = std::move(known);
+			return Ok{};
+		}
+	} else if (errno == ENOENT) {
+		return Ok{};
+	}
 	// The file is closed before users are looked up, which takes descriptors.
-	std::optional<std::string> const given = TRY(_rules_text());
+	std::optional<std::string> const given = TRY(_rules_text(directory, file));
 	if (!given) return Ok{};
-	auto const faults = _rules.read(*given);
+	Rules_origin const origin(directory, file);
+	bool const lasting = !origin.recent();
+	auto rules = std::make_shared<Access_rules>();
+	auto const faults = rules->read(*given);
+	_rules = rules;
+	if (faults.empty() && lasting) remember_rules(origin, std::move(rules));
 	if (faults.empty()) return Ok{};
 	std::string text;
 	for (auto const &fault : faults) {
@@ -420,15 +447,24 @@ Attempt<Listening, Connect_error> Directory::listen(Channel_name const &name)
 {
 	Lock const lock = TRY(_lock(LOCK_PATIENCE_MS));
 	TRY(_still_there());
-	TRY(_make_way(name));
 	std::string const made_as = "." + std::to_string(geteuid()) + ".new";
-	Listening made = TRY(_bind(made_as, _rules.allows_others(name.client) ? 0666 : 0600));
+	Listening made = TRY(_bind(made_as, rules().allows_others(name.client) ? 0666 : 0600));
 	// Whoever finds the name can connect to it: it comes when all else is done.
 	std::string const file = name.file();
-	if (renameat2(_fd.value(), made_as.c_str(), _fd.value(), file.c_str(), RENAME_NOREPLACE) == 0)
-		return made;
-	int const number = errno;
+	auto const publish = [&] {
+		return renameat2(
+				   _fd.value(), made_as.c_str(), _fd.value(), file.c_str(), RENAME_NOREPLACE) == 0;
+	};
+	if (publish()) return made;
+	Attempt<void, Connect_error> way = Ok{};
+	int number = errno;
+	if (number == EEXIST) {
+		way = _make_way(name);
+		if (way.ok() && publish()) return made;
+		number = errno;
+	}
 	unlinkat(_fd.value(), made_as.c_str(), 0);
+	if (!way.ok()) return way.error();
 	if (number == EEXIST)
 		return _fail_name(name, Connect_error::NAME_IN_USE,
 			"somebody has taken this name without the lock; end it, or take another port");

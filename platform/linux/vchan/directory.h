@@ -11,9 +11,11 @@
 #include "platform/linux/vchan/name_watch.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 namespace bulkhead::linux_host {
@@ -77,7 +79,7 @@ private:
 
 	std::string _path{};
 	Owned_fd _fd{};
-	Access_rules _rules{};
+	std::shared_ptr<Access_rules const> _rules{}; // none were given if it is null
 	std::string _message{};
 
 	Connect_error _fail(Connect_error, std::string text);
@@ -86,9 +88,10 @@ private:
 	Connect_error _fail_watch(Name_watch::Fault const &);
 	Connect_error _fail_name(Channel_name const &, Connect_error, std::string const &text);
 	Attempt<void, Connect_error> _make_default();
-	Attempt<void, Connect_error> _check_safe();
-	Attempt<void, Connect_error> _read_rules();
-	Attempt<std::optional<std::string>, Connect_error> _rules_text();
+	Attempt<void, Connect_error> _check_safe(struct stat const &);
+	Attempt<void, Connect_error> _read_rules(struct stat const &directory);
+	Attempt<std::optional<std::string>, Connect_error> _rules_text(
+		struct stat const &directory, struct stat &own);
 	Attempt<void, Connect_error> _still_there();
 	Attempt<Lock, Connect_error> _lock(unsigned patience_ms);
 	Attempt<Visit, Connect_error> _visit(std::string const &file);
@@ -107,7 +110,7 @@ public:
 	 * without $BULKHEAD_VCHAN_DIR. It must belong to this user or to root, and others may write to
 	 * it only if it is sticky. Reads the access rules, the file `domains` in it, if there is one;
 	 * they must belong to the directory's owner or root, and nobody else may write to them. Later
-	 * changes of the rules are seen by the next `open`.
+	 * changes of the rules are seen by the next `open`, those of users' numbers within a second.
 	 * Errors: NO_DIRECTORY, UNSAFE_DIRECTORY, NOT_ALLOWED (no right to read it), BAD_RULES,
 	 * TOO_MANY_OPEN, OUT_OF_MEMORY, SYSTEM.
 	 */
@@ -115,7 +118,7 @@ public:
 
 	/* Absolute, as long as the working directory could be told. */
 	std::string const &path() const { return _path; }
-	Access_rules const &rules() const { return _rules; }
+	Access_rules const &rules() const;
 
 	/* The last error with its particulars: what, where, and what can be done. */
 	std::string const &message() const { return _message; }
