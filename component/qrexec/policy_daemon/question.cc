@@ -128,7 +128,8 @@ void Question::_denied(policy::Evaluator &evaluator, policy::Verdict const &verd
 		_log(Level::ERROR, "error loading policy: " + first_fault(evaluator.policy()));
 		return _asker.answered(DENY);
 	case Denial::NOT_OFFERED:
-		return _refuse("target " + (_chosen ? *_chosen : _asked.target) + " is not a valid choice",
+		return _refuse("target " + printable(_chosen ? *_chosen : _asked.target, 64) +
+				" is not a valid choice",
 			verdict.notify);
 	default: break;
 	}

@@ -41,7 +41,9 @@ std::variant<System_info, std::string> parse(Allocator &allocator, std::string_v
 {
 	Json json = Json::parse(text);
 	Json &domains = json.at("domains");
-	if (!domains.is_object()) return "\"domains\" is no object";
+	if (!domains.is_object() ||
+		!std::ranges::all_of(domains, [](Json const &domain) { return domain.is_object(); }))
+		return "\"domains\" is no object of objects";
 	// Second names of domains, which some programs add.
 	for (auto entry = domains.begin(); entry != domains.end();)
 		entry = entry.key().starts_with(policy::UUID_PREFIX) ? domains.erase(entry) : ++entry;

@@ -93,6 +93,12 @@ std::string Stream::receive_all()
 	return text;
 }
 
+void Stream::wait_gone() const
+{
+	pollfd waited{.fd = fd(), .events = 0, .revents = 0};
+	EXPECT_EQ(poll(&waited, 1, PATIENCE_MS), 1) << "the other side doesn't close";
+}
+
 bool Stream::readable() const { return wait_readable(fd(), 0); }
 
 Service_socket::Service_socket(std::string const &path)

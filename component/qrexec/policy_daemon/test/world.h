@@ -32,6 +32,8 @@ public:
 	void end();
 	/* Until the other side's end; a reset is one, too. */
 	std::string receive_all();
+	/* Waits until the other side has closed; what it has sent may be there yet. */
+	void wait_gone() const;
 	/* Whether there is something, or an end, now. */
 	bool readable() const;
 	void close() { _socket.reset(); }
