@@ -160,7 +160,7 @@ Relay::Inside::Inside(Relay &self, Loop &loop, std::unique_ptr<Data_channel> cha
 	  _finished(finished),
 	  _prefix(std::move(local.prefix)),
 	  _connect_again(std::move(local.connect_again)),
-	  _connecting(local.connecting),
+	  _connecting(local.connecting || !_connect_again.empty()),
 	  _socket(local.socket),
 	  _inherited(side == Side::CALLER && local.process < 0 && !local.socket),
 	  _from{.stream = side == Side::CALLER ? Stream::IN : Stream::OUT},
@@ -178,7 +178,7 @@ Relay::Inside::Inside(Relay &self, Loop &loop, std::unique_ptr<Data_channel> cha
 	}
 	// A service without a stream of errors says so first, as upstream.
 	bool const service = side == Side::SERVICE && !options.just_exec;
-	_errors.end_owed = service && options.tells_of_errors && !_errors.open;
+	_errors.end_owed = service && options.tells_of_errors && !_errors.open && _process < 0;
 	_from.end_owed = service && !_from.open && !_connecting;
 }
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace bulkhead::qrexec {
 
@@ -67,6 +68,8 @@ std::variant<pid_t, Service_failure> spawn(Program const &program)
 	::posix_spawn_file_actions_adddup2(&with.files, program.in, 0);
 	::posix_spawn_file_actions_adddup2(&with.files, program.out, 1);
 	::posix_spawn_file_actions_adddup2(&with.files, program.errors, 2);
+	// Nor what somebody has forgotten to mark close-on-exec.
+	::posix_spawn_file_actions_addclosefrom_np(&with.files, STDERR_FILENO + 1);
 	sigset_t none, all;
 	::sigemptyset(&none);
 	::sigfillset(&all);
