@@ -1,0 +1,147 @@
+#include "component/qrexec/daemon/visit.h"
+
+#include "component/qrexec/host/log.h"
+#include "rpc/qrexec/command_line.h"
+
+#include <array>
+#include <cerrno>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace bulkhead::qrexec {
+namespace {
+
+bool send_at_once(int fd, Bytes bytes)
+{
+	ssize_t const n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+	return n == static_cast<ssize_t>(bytes.size());
+}
+
+// The NUL, and what is behind it, is no text.
+std::string_view until_nul(std::string_view text) { return text.substr(0, text.find('\0')); }
+
+} // namespace
+
+Visit::~Visit() { leave(); }
+
+bool Visit::start() { return _greet() && _loop.add(*this, _socket.value(), EPOLLIN).ok(); }
+
+void Visit::leave()
+{
+	if (_state == State::OVER) return;
+	if (_state == State::WAITING) _host.no_longer(*this);
+	_state = State::OVER;
+	_loop.remove(*this);
+	_socket.reset();
+	if (_lease) _host.ports().forget(*_lease);
+	_host.leave(*this);
+}
+
+bool Visit::_greet()
+{
+	std::array<uint8_t, Header::BYTES + 4> hello{};
+	encode(Header{static_cast<uint32_t>(Type::HELLO), 4}, std::span(hello).first<Header::BYTES>());
+	encode_number(LOCAL_VERSION, std::span(hello).last<4>());
+	return send_at_once(_socket.value(), hello);
+}
+
+void Visit::_complain(std::string_view what)
+{
+	log("a client of the daemon's socket is sent away: ", what);
+	leave();
+}
+
+void Visit::ready(uint32_t)
+{
+	std::array<uint8_t, CONTROL_RING_BYTES> buffer;
+	ssize_t const n = recv(_socket.value(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+	if (n <= 0) return leave();
+	_take(std::span(buffer).first(static_cast<size_t>(n)));
+}
+
+void Visit::_take(Bytes bytes)
+{
+	while (!bytes.empty() && _state == State::GREETING) {
+		auto const message = _inbox->reader.read(bytes);
+		if (!message.ok())
+			return _complain(message.error() == Stream_fault::TOO_LONG
+					? "its command line is longer than an agent can be sent"
+					: name_of(message.error()));
+		if (message.value()) _take(*message.value());
+	}
+	if (!bytes.empty() && _state != State::OVER) _complain("it says more than its request");
+}
+
+void Visit::_take(Message_reader::Message const &message)
+{
+	if (message.type == Type::HELLO) {
+		if (decode_number(message.body) < LOCAL_VERSION)
+			_complain("it is of an old version; it has to be of the daemon's release");
+		return;
+	}
+	_type = message.type;
+	_params = decode_exec_params(message.body);
+	Bytes const text = message.body.subspan(Exec_params::BYTES);
+	_text.assign(reinterpret_cast<char const *>(text.data()), text.size());
+	_inbox.reset();
+	_take_request();
+}
+
+void Visit::_take_request()
+{
+	if (_text.empty() || _text.back() != '\0') return _complain("its text has no end");
+	if (_type == Type::SERVICE_CONNECT) {
+		if (!_host.answered_by_client(until_nul(_text)))
+			return _complain(
+				"nobody has asked for the request that it answers, or it was answered");
+	} else {
+		_replace_default_user();
+		if (_text.size() > CONTROL_COMMAND_MAX + 1)
+			return _complain("its command line is longer than an agent can be sent");
+	}
+	_state = State::WAITING;
+	// Its end is heard when it is its turn.
+	(void)_loop.change(*this, 0);
+	_host.when_room(*this);
+}
+
+void Visit::_replace_default_user()
+{
+	if (!_text.starts_with(DEFAULT_USER) || _text.substr(DEFAULT_USER.size(), 1) != ":") return;
+	_text.replace(0, DEFAULT_USER.size(), _host.default_user());
+}
+
+size_t Visit::bytes() const { return Header::BYTES + Exec_params::BYTES + _text.size(); }
+
+void Visit::go_on()
+{
+	_state = State::RUNNING;
+	if (_params.port == 0 && !_answer()) return;
+	_host.send_to_agent(
+		_type, _params, {reinterpret_cast<uint8_t const *>(_text.data()), _text.size()});
+	_text = {};
+	(void)_loop.change(*this, EPOLLIN);
+}
+
+// Where the other side of the call is; false: the visit is over.
+bool Visit::_answer()
+{
+	_lease = _host.ports().take(_params.domain, this);
+	if (!_lease) {
+		_complain("the domain has as many calls as it can have");
+		return false;
+	}
+	_params.port = _lease->port;
+	std::array<uint8_t, Header::BYTES + Exec_params::BYTES> answer{};
+	encode(Header{static_cast<uint32_t>(_type), Exec_params::BYTES},
+		std::span(answer).first<Header::BYTES>());
+	encode(Exec_params{_host.domain(), _params.port}, std::span(answer).last<Exec_params::BYTES>());
+	if (send_at_once(_socket.value(), answer)) return true;
+	// The agent was told nothing, so the port is free.
+	(void)_host.ports().ended({_params.domain, _params.port});
+	leave();
+	return false;
+}
+
+} // namespace bulkhead::qrexec
