@@ -1,12 +1,14 @@
 #include "component/qrexec/agent/calls.h"
 
 #include "component/qrexec/host/log.h"
+#include "platform/linux/vchan/name_watch.h"
 
 namespace bulkhead::qrexec {
 
 Calls::Calls(
 	linux_host::Loop &loop, Serving serving, std::string fork_servers, rlimit files, Events &events)
 	: _loop(loop),
+	  _names(linux_host::Name_watch::keep()),
 	  _serving(std::move(serving)),
 	  _events(events),
 	  _deadlines(loop, CALLER_WITHIN_US),

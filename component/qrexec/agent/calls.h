@@ -31,6 +31,7 @@ public:
 
 private:
 	linux_host::Loop &_loop;
+	std::shared_ptr<void> const _names; // see Name_watch::keep
 	Serving const _serving;
 	Events &_events;
 	Deadlines _deadlines;

@@ -56,7 +56,7 @@ bool read_options(int argc, char **argv, Agent_options &options, int &status)
 			status = 0;
 			return false;
 		case VERSION_OPTION:
-			std::puts("qrexec-agent (bulkhead), protocol 4");
+			std::puts("qrexec-agent " BULKHEAD_VERSION);
 			status = 0;
 			return false;
 		default:

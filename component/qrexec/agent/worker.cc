@@ -2,6 +2,7 @@
 
 #include "component/qrexec/host/log.h"
 #include "platform/linux/signals.h"
+#include "platform/linux/vchan/name_watch.h"
 
 #include <cerrno>
 #include <csignal>
@@ -101,8 +102,9 @@ int Worker_process::run()
 
 } // namespace
 
-int serve_as_worker(int socket, Serving const &serving)
+int serve_as_worker(int socket, Serving const &serving, bool keeps_watch)
 {
+	auto const names = keeps_watch ? linux_host::Name_watch::keep() : nullptr;
 	auto const worker = std::make_unique<Worker_process>(socket, serving);
 	return worker->run();
 }

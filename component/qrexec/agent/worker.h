@@ -27,9 +27,11 @@ struct Work
 
 /*
  * Takes calls from the socket until its other end is closed. What it hands over isn't resolved yet.
+ * `keeps_watch`: has an inotify open all the time, which makes looking for callers faster, but of
+ * which a user may have only so many.
  * For a process that has nothing but this socket and descriptors 0 to 2, and SIGUSR1 blocked.
  * Returns an exit status.
  */
-int serve_as_worker(int socket, Serving const &serving);
+int serve_as_worker(int socket, Serving const &serving, bool keeps_watch);
 
 } // namespace bulkhead::qrexec

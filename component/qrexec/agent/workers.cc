@@ -160,7 +160,7 @@ void Workers::_become_worker(int socket)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, nullptr);
 	setrlimit(RLIMIT_NOFILE, &_files);
-	_exit(serve_as_worker(ONLY, _serving));
+	_exit(serve_as_worker(ONLY, _serving, _count < IDLE_MAX));
 }
 
 } // namespace bulkhead::qrexec

@@ -37,7 +37,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (options->version) {
-		std::puts("qrexec-client-vm (bulkhead), protocol 4");
+		std::puts("qrexec-client-vm " BULKHEAD_VERSION);
 		return 0;
 	}
 	if (options->stdin_is_socket && !stdin_is_stream_socket()) {

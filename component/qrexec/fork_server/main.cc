@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argument == "--version") {
-		std::puts("qrexec-fork-server (bulkhead), protocol 4");
+		std::puts("qrexec-fork-server " BULKHEAD_VERSION);
 		return 0;
 	}
 	if (argc > 2 || argument.starts_with('-')) {
