@@ -49,7 +49,7 @@ struct Call::Inside
 	State state = State::IDLE;
 	int exit_code = EXIT_TROUBLE;
 	std::string message{};
-	std::optional<Link_error> link_error{};
+	int error_number = 0;
 	Owned_fd epoll{epoll_create1(EPOLL_CLOEXEC)};
 	Link link{};
 	int watched = -1; // the link's descriptor
@@ -57,7 +57,7 @@ struct Call::Inside
 	Owned_fd timer{};
 	std::unique_ptr<Data_channel> channel{};
 
-	State end(State with, int code, std::string why);
+	State end(State with, int code, int number, std::string why);
 	State fail(Link_error error);
 	State fail_system(char const *call);
 	bool watch(int fd, uint32_t events);
@@ -70,7 +70,7 @@ struct Call::Inside
 	State look();
 };
 
-Call::State Call::Inside::end(State with, int code, std::string why)
+Call::State Call::Inside::end(State with, int code, int number, std::string why)
 {
 	forget_link();
 	link.close();
@@ -81,20 +81,22 @@ Call::State Call::Inside::end(State with, int code, std::string why)
 		channel.reset();
 	}
 	exit_code = code;
+	error_number = number;
 	message = std::move(why);
 	return state = with;
 }
 
 Call::State Call::Inside::fail(Link_error error)
 {
-	link_error = error;
-	if (refuses(error, wanted.way)) return end(State::REFUSED, EXIT_REFUSED, link.message());
-	return end(State::FAILED, EXIT_TROUBLE, link.message());
+	bool const refused = refuses(error, wanted.way);
+	return end(refused ? State::REFUSED : State::FAILED, refused ? EXIT_REFUSED : EXIT_TROUBLE,
+		errno_of(error), link.message());
 }
 
 Call::State Call::Inside::fail_system(char const *call)
 {
-	return end(State::FAILED, EXIT_TROUBLE, std::string(call) + ": " + strerror(errno));
+	int const number = errno;
+	return end(State::FAILED, EXIT_TROUBLE, number, std::string(call) + ": " + strerror(number));
 }
 
 bool Call::Inside::watch(int fd, uint32_t events)
@@ -140,7 +142,7 @@ Call::State Call::Inside::connect()
 {
 	Exec_params const answer = link.answer();
 	if (answer.domain > INT_MAX || answer.port == 0 || answer.port > INT_MAX)
-		return end(State::FAILED, EXIT_TROUBLE, "the answer names no port to connect to");
+		return end(State::FAILED, EXIT_TROUBLE, EBADMSG, "the answer names no port to connect to");
 	int error = 0;
 	std::string why;
 	auto transport = sdk::open_transport(wanted.transport.c_str(),
@@ -154,7 +156,7 @@ Call::State Call::Inside::connect()
 			.within_domain = true},
 		error, why);
 	if (!transport)
-		return end(State::FAILED, EXIT_TROUBLE,
+		return end(State::FAILED, EXIT_TROUBLE, error,
 			"no connection to domain " + std::to_string(answer.domain) + ": " + why);
 	channel = std::make_unique<Data_channel>(std::move(transport), Side::CALLER);
 	state = State::CONNECTING;
@@ -190,8 +192,10 @@ Call::State Call::Inside::look_at_channel()
 		}
 		return state;
 	case Data_channel::State::CLOSED:
-		return end(State::FAILED, EXIT_DISCONNECTED, channel->message() + " without an exit code");
-	case Data_channel::State::BROKEN: return end(State::FAILED, EXIT_TROUBLE, channel->message());
+		return end(State::FAILED, EXIT_DISCONNECTED, ECONNRESET,
+			channel->message() + " without an exit code");
+	case Data_channel::State::BROKEN:
+		return end(State::FAILED, EXIT_TROUBLE, EPROTO, channel->message());
 	}
 	return state;
 }
@@ -207,11 +211,11 @@ Call::State Call::Inside::look()
 	if (look_at_channel() != State::CONNECTING) return state;
 	if (watching && link.state() == Link::State::ENDED &&
 		channel->state() == Data_channel::State::WAITING)
-		return end(
-			State::FAILED, EXIT_DISCONNECTED, "the call ended before the service's side came");
+		return end(State::FAILED, EXIT_DISCONNECTED, ECONNRESET,
+			"the call ended before the service's side came");
 	uint64_t expired = 0;
 	if (timer && read(timer.value(), &expired, sizeof(expired)) == sizeof(expired))
-		return end(State::FAILED, EXIT_TROUBLE,
+		return end(State::FAILED, EXIT_TROUBLE, ETIMEDOUT,
 			"the service's side didn't come in time; is its agent's transport the same?");
 	return state;
 }
@@ -231,7 +235,12 @@ Call::State Call::start(Wanted_call wanted)
 	bool const daemon = call.way == Wanted_call::Way::DAEMON;
 	if (daemon && call.own_domain < 0) call.own_domain = host_domain();
 	if (daemon && call.own_domain < 0)
-		return inside.end(State::FAILED, EXIT_TROUBLE, "VCHAN_DOMAIN has to be a domain id");
+		return inside.end(
+			State::FAILED, EXIT_TROUBLE, EDESTADDRREQ, "VCHAN_DOMAIN has to be a domain id");
+	bool const blanks = (call.service + call.source + call.user).find(' ') != std::string::npos;
+	if (daemon && call.command.empty() && (call.service.empty() || blanks))
+		return inside.end(State::FAILED, EXIT_TROUBLE, EINVAL,
+			"on a host a call has a service, whose name has no blanks, or a command");
 	auto const asked = daemon
 		? inside.link.ask_daemon(call.socket, call.target, Type::EXEC_CMDLINE,
 			  {static_cast<uint32_t>(call.own_domain), 0}, command_line(call))
@@ -247,7 +256,7 @@ Call::State Call::look() { return _inside->look(); }
 Call::State Call::state() const { return _inside->state; }
 int Call::exit_code() const { return _inside->exit_code; }
 std::string const &Call::message() const { return _inside->message; }
-std::optional<Link_error> Call::link_error() const { return _inside->link_error; }
+int Call::error_number() const { return _inside->error_number; }
 
 Data_channel &Call::channel()
 {
@@ -261,7 +270,7 @@ Data_channel::Incoming Call::peek()
 	if (inside.state != State::OPEN || !inside.channel) return {};
 	auto const next = inside.channel->peek();
 	if (next.kind == Data_channel::Kind::EXIT_CODE)
-		inside.end(State::ENDED, next.exit_code, {});
+		inside.end(State::ENDED, next.exit_code, 0, {});
 	else if (inside.channel->state() != Data_channel::State::OPEN)
 		inside.look_at_channel(); // tells how it has ended
 	return next;
@@ -290,7 +299,7 @@ void Call::cancel()
 	State const now = _inside->state;
 	if (now == State::IDLE || now == State::ASKING || now == State::CONNECTING ||
 		now == State::OPEN)
-		_inside->end(State::FAILED, EXIT_DISCONNECTED, "cancelled");
+		_inside->end(State::FAILED, EXIT_DISCONNECTED, ECANCELED, "cancelled");
 }
 
 } // namespace bulkhead::qrexec

@@ -6,8 +6,6 @@
 #include "sdk/qrexec/data_channel.h"
 #include "sdk/qrexec/link.h"
 
-#include <optional>
-
 namespace bulkhead::qrexec {
 
 /* Which service, and by whose leave. */
@@ -88,8 +86,13 @@ public:
 	/* What went wrong, in one line for people. */
 	std::string const &message() const;
 
-	/* Why the question has failed, if it is that. */
-	std::optional<Link_error> link_error() const;
+	/*
+	 * The same as a number of <errno.h>; 0 unless REFUSED or FAILED. Those of
+	 * `errno_of(Link_error)` for the question, ETIMEDOUT (the service's side hasn't come),
+	 * ECONNRESET (it has gone), EPROTO (it has broken the protocol), ECANCELED, and those of
+	 * `open_transport`.
+	 */
+	int error_number() const;
 
 	/*
 	 * Gives the connection away, once it is OPEN. What is left is the link to the daemon or agent,

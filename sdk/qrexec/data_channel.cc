@@ -214,7 +214,7 @@ Type Data_channel::_type_of(Stream stream) const
 	return stream == Stream::OUT ? Type::DATA_STDOUT : Type::DATA_STDERR;
 }
 
-bool Data_channel::_may_send(Stream stream) const
+bool Data_channel::takes(Stream stream) const
 {
 	return _state == State::OPEN && !_peer_gone && !_exit_sent && !(_ended & bit(stream));
 }
@@ -223,7 +223,7 @@ vchan::Pieces<Mutable_bytes> Data_channel::reserve(Stream stream, size_t max)
 {
 	_reserved = {};
 	max = std::min(max, _reader.chunk_max());
-	if (max == 0 || !_may_send(stream)) return {};
+	if (max == 0 || !takes(stream)) return {};
 	auto const room = _transport->reserve(Header::BYTES + max);
 	if (!room.ok()) {
 		_lost(room.error());
@@ -251,7 +251,7 @@ void Data_channel::commit(size_t bytes)
 size_t Data_channel::send(Stream stream, Bytes bytes)
 {
 	size_t const ring = _transport->write_capacity();
-	if (!_may_send(stream) || ring <= Header::BYTES) return 0;
+	if (!takes(stream) || ring <= Header::BYTES) return 0;
 	size_t n = std::min({bytes.size(), _reader.chunk_max(), ring - Header::BYTES});
 	auto const try_to = [&] {
 		auto const header = header_of(_type_of(stream), n);
@@ -275,7 +275,7 @@ size_t Data_channel::send(Stream stream, Bytes bytes)
 bool Data_channel::send_end(Stream stream)
 {
 	if (_ended & bit(stream)) return true;
-	if (!_may_send(stream)) return false;
+	if (!takes(stream)) return false;
 	auto const header = header_of(_type_of(stream), 0);
 	Bytes const view = header;
 	if (!_send_all({&view, 1})) return false;

@@ -65,7 +65,6 @@ private:
 	void _look_at_peer();
 	void _committed(size_t bytes);
 	Bytes _next_bytes();
-	bool _may_send(Stream stream) const;
 	bool _send_all(std::span<Bytes const> views);
 	Type _type_of(Stream stream) const;
 
@@ -100,6 +99,12 @@ public:
 	 */
 	vchan::Pieces<Mutable_bytes> reserve(Stream stream, size_t max = CHUNK_MAX);
 	void commit(size_t bytes);
+
+	/*
+	 * Whether a stream of this side may still be sent, now or when there is room: it is OPEN, the
+	 * stream has not ended, and the peer is there.
+	 */
+	bool takes(Stream stream) const;
 
 	/* Sends bytes that lie elsewhere, as many as fit: how many; 0: no room now. */
 	size_t send(Stream stream, Bytes bytes);

@@ -68,6 +68,22 @@ std::string_view name_of(Link_error error)
 	return "unknown error";
 }
 
+int errno_of(Link_error error)
+{
+	switch (error) {
+	case Link_error::NOT_THERE: return ENOENT;
+	case Link_error::NOT_ALLOWED: return EPERM;
+	case Link_error::BAD_NAME: return EINVAL;
+	case Link_error::TOO_LONG: return EMSGSIZE;
+	case Link_error::REFUSED: return EACCES;
+	case Link_error::BAD_ANSWER: return EBADMSG;
+	case Link_error::PEER_VERSION: return EPROTOTYPE;
+	case Link_error::TOO_MANY_OPEN: return EMFILE;
+	case Link_error::SYSTEM: return EIO;
+	}
+	return EIO;
+}
+
 std::string default_socket_directory()
 {
 	char const *const directory = getenv("QREXEC_SOCKET_DIR");
@@ -272,7 +288,7 @@ Done Link::_take_message(Message_reader::Message const &message)
 {
 	if (message.type == Type::HELLO) {
 		uint32_t const version = decode_number(message.body);
-		if (version != LOCAL_VERSION)
+		if (version < LOCAL_VERSION)
 			return _fail(Link_error::PEER_VERSION,
 				_who() + " speaks version " + std::to_string(version) + " and this program " +
 					std::to_string(LOCAL_VERSION) + "; they have to be of one release");

@@ -18,12 +18,14 @@ enum class Link_error : uint8_t {
 	TOO_LONG, // a name or command that no message can carry
 	REFUSED, // the other side has closed instead of answering
 	BAD_ANSWER, // what is no answer
-	PEER_VERSION,
+	PEER_VERSION, // a daemon's, below LOCAL_VERSION
 	TOO_MANY_OPEN,
 	SYSTEM,
 };
 
 std::string_view name_of(Link_error error);
+/* EACCES is only REFUSED. */
+int errno_of(Link_error error);
 
 /* Where daemons have their sockets: $QREXEC_SOCKET_DIR of ours, else /run/qubes. */
 std::string default_socket_directory();

@@ -142,7 +142,7 @@ TEST_P(Call_test, is_refused)
 	until({call.fd()}, [&] { return call.look() != State::ASKING; });
 	EXPECT_EQ(call.state(), State::REFUSED);
 	EXPECT_EQ(call.exit_code(), EXIT_REFUSED);
-	EXPECT_EQ(call.link_error(), Link_error::REFUSED);
+	EXPECT_EQ(call.error_number(), EACCES);
 	EXPECT_NE(call.message(), "");
 }
 
@@ -175,7 +175,7 @@ TEST_P(Call_test, fails_where_the_daemon_is_of_another_version)
 	until({call.fd()}, [&] { return call.look() != State::ASKING; });
 	EXPECT_EQ(call.state(), State::FAILED);
 	EXPECT_EQ(call.exit_code(), EXIT_TROUBLE);
-	EXPECT_EQ(call.link_error(), Link_error::PEER_VERSION);
+	EXPECT_EQ(call.error_number(), EPROTOTYPE);
 }
 
 TEST_P(Call_test, fails_where_the_answer_makes_no_sense)
