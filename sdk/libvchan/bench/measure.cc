@@ -62,7 +62,7 @@ std::string plainly(double value)
 
 void give_up(std::string const &what)
 {
-	fprintf(stderr, "channel_bench: %s: %s\n", what.c_str(), strerror(errno));
+	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what.c_str(), strerror(errno));
 	exit(1);
 }
 
