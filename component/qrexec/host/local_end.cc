@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -16,7 +17,7 @@ using linux_host::Owned_fd;
 
 namespace {
 
-// What a pipe that is ready for writing takes for certain.
+// What a pipe that is ready for writing takes for certain; of a terminal one can only hope.
 constexpr size_t BLOCKING_MAX = 4096;
 constexpr int STANDARD_LAST = 2;
 
@@ -58,6 +59,7 @@ void Local_stream::adopt(Owned_fd fd, bool to_read)
 {
 	_fd = std::move(fd);
 	_kind = Kind::NONE;
+	_paged = false;
 	if (!_fd) return;
 	struct stat about{};
 	if (::fstat(_fd.value(), &about) != 0) about.st_mode = 0;
@@ -68,7 +70,12 @@ void Local_stream::adopt(Owned_fd fd, bool to_read)
 	int const flags = ::fcntl(_fd.value(), F_GETFL);
 	bool const may_block = S_ISFIFO(about.st_mode) || S_ISCHR(about.st_mode);
 	_kind = may_block && !(flags & O_NONBLOCK) ? Kind::BLOCKING : Kind::NONBLOCKING;
-	if (_kind == Kind::BLOCKING) _open_once_more(to_read ? O_RDONLY : O_WRONLY);
+	if (_kind != Kind::BLOCKING) return;
+	// The near end of a terminal (TIOCGPTN) is made anew when it is opened, as are other devices.
+	unsigned number = 0;
+	bool const terminal = ::isatty(_fd.value()) && ::ioctl(_fd.value(), TIOCGPTN, &number) != 0;
+	_paged = terminal || S_ISFIFO(about.st_mode);
+	if (_paged) _open_once_more(to_read ? O_RDONLY : O_WRONLY);
 }
 
 ssize_t Local_stream::read(vchan::Pieces<Mutable_bytes> const &to)
@@ -92,7 +99,7 @@ ssize_t Local_stream::write(Bytes from)
 		return ::send(_fd.value(), from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (_kind == Kind::BLOCKING) {
 		if (!ready_now(_fd.value(), POLLOUT)) return -1;
-		from = from.first(std::min(from.size(), BLOCKING_MAX));
+		if (_paged) from = from.first(std::min(from.size(), BLOCKING_MAX));
 	}
 	return ::write(_fd.value(), from.data(), from.size());
 }

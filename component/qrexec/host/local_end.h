@@ -32,9 +32,9 @@ int connect_to_service(std::string const &path, linux_host::Owned_fd &socket);
 /*
  * One descriptor. Others may have it, too: a terminal, standard input of a shell that goes on
  * afterwards. Its O_NONBLOCK is theirs as well, so it stays as it is: sockets are used with
- * MSG_DONTWAIT; pipes and terminals are opened once more; where that can't be (another user's
- * terminal, no /proc), poll is asked before each read or write of at most a page. Files and devices
- * that are always ready are read and written directly.
+ * MSG_DONTWAIT; pipes and terminals are opened once more; for other devices, and where that can't
+ * be (another user's terminal, no /proc), poll is asked before each read or write. Files are always
+ * ready.
  */
 class Local_stream
 {
@@ -44,6 +44,7 @@ public:
 private:
 	linux_host::Owned_fd _fd{};
 	Kind _kind = Kind::NONE;
+	bool _paged = false; // BLOCKING: takes no more than a page for certain
 
 	void _open_once_more(int access);
 

@@ -91,6 +91,7 @@ struct Relay::Inside final : private Loop::Remote
 	std::optional<int32_t> _remote_code{}; // CALLER
 	bool _code_sent = false; // SERVICE
 	bool _lost = false; // the peer went without an exit code
+	bool _broken = false; // and against the protocol
 	std::string _message{};
 
 	Watch _watch_channel{*this, &Inside::_channel_changed};
@@ -388,8 +389,12 @@ void Relay::Inside::_lose()
 	_drop(_from, _watch_from);
 	_drop(_errors, _watch_errors);
 	_from.end_owed = _errors.end_owed = false;
+	_broken = _channel->state() == Data_channel::State::BROKEN;
 	_loop.remove(_watch_channel);
 	_loop.remove(_watch_retry);
+	// Its name is free, while the process may go on for long.
+	_channel->abandon();
+	_channel.reset();
 }
 
 // --- From the peer to the local side
@@ -587,9 +592,7 @@ void Relay::Inside::_tell()
 	Ending ending{.exit_code = 0, .disconnected = _lost, .message = std::move(_message)};
 	int32_t code = _failure.value_or(_process_code);
 	if (_side == Side::CALLER && (_lost || _remote_code.value_or(0) != 0)) {
-		int const gone =
-			_channel->state() == Data_channel::State::BROKEN ? EXIT_TROUBLE : EXIT_DISCONNECTED;
-		code = _remote_code.value_or(gone);
+		code = _remote_code.value_or(_broken ? EXIT_TROUBLE : EXIT_DISCONNECTED);
 	}
 	// An exit status has 8 bits; what doesn't fit must not become a success.
 	ending.exit_code = code >= 0 && code <= 255 ? code : EXIT_DISCONNECTED;

@@ -1,5 +1,6 @@
 #include "component/qrexec/host/service.h"
 
+#include "component/qrexec/host/log.h"
 #include "component/qrexec/host/process.h"
 #include "rpc/qrexec/message.h"
 
@@ -109,7 +110,12 @@ std::variant<Service_config, Service_failure> load_config(
 		size += static_cast<size_t>(n);
 	if (n < 0) return trouble("cannot read " + file->path + ": " + errno_text(errno));
 	auto const config = parse_service_config({text.data(), size});
-	if (config.ok()) return config.value();
+	if (config.ok()) {
+		if (config.value().ignored_line)
+			log(file->path, ":", config.value().ignored_line,
+				": there is no such setting; ignored");
+		return config.value();
+	}
 	return trouble(file->path + ":" + std::to_string(config.error().line) + ": " +
 		std::string(text_of(config.error().kind)));
 }

@@ -17,7 +17,7 @@ using linux_host::Owned_fd;
 namespace {
 
 constexpr long PAUSE_NS = 50'000'000;
-constexpr unsigned ACCEPTED_AT_ONCE = 64;
+constexpr unsigned TRIES = 64; // of callers who have gone again
 
 } // namespace
 
@@ -46,7 +46,7 @@ Attempt<void> Unix_server::start(std::string path, mode_t mode)
 
 void Unix_server::ready(uint32_t)
 {
-	for (unsigned i = 0; i < ACCEPTED_AT_ONCE && !_paused; ++i) {
+	for (unsigned i = 0; i < TRIES && !_paused; ++i) {
 		Owned_fd connection{
 			::accept4(_listener.value(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
 		if (connection) {

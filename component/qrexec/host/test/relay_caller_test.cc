@@ -282,6 +282,23 @@ TEST_P(Relay_caller, with_a_local_program_returns_255_when_the_service_s_side_go
 	EXPECT_TRUE(_ending->disconnected);
 }
 
+TEST_P(Relay_caller, returns_125_when_the_service_s_side_talks_nonsense)
+{
+	auto const wanted = sdk::Wanted{.server = false,
+		.own = SERVICE_DOMAIN,
+		.peer = CALLER_DOMAIN,
+		.port = PORT,
+		.directory = _place.vchans()};
+	_relay = std::make_unique<Relay>(_loop, _open(Side::CALLER), Side::CALLER,
+		Local_end{.to = std::move(_out.second), .from = std::move(_in.first)}, Relay_options{},
+		*this);
+	ASSERT_TRUE(_relay->start().ok());
+	auto raw = std::make_unique<Raw_end>(GetParam(), wanted);
+	raw->send(hello(4) + message(Type::DATA_STDIN, "wrong way"), {}, [&] { _loop.poll(0); });
+	while (!_ending) _loop.poll(_loop.clock().now_us() + uint64_t{HANG_MS} * 1000);
+	EXPECT_EQ(_ending->exit_code, 125);
+}
+
 /* Two relays and no peer. */
 class Both final : public Relay::Finished
 {

@@ -179,6 +179,57 @@ TEST_P(Relay_service, a_peer_that_does_not_read_stops_only_its_own_service)
 	EXPECT_EQ(_peer->heard.back(), "code 4");
 }
 
+TEST_P(Relay_service, does_not_spin_when_the_peer_has_gone_and_the_service_is_slow)
+{
+	std::string const fifo = _place.path() + "/fifo", count = _place.path() + "/count";
+	ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+	_begin(Side::SERVICE, _shell("echo a; read x <" + fifo + "; wc -c >" + count));
+	_until_heard("out begins");
+	size_t said = 0;
+	std::string const block(16384, 'x');
+	// More than the service's socket takes, no more than it and the channel do.
+	while (said < 13 * block.size()) {
+		said += _peer->channel().send(
+			Stream::IN, bytes_of(block).first(block.size() - said % block.size()));
+		_loop.poll(0);
+	}
+	_until([&] { return _peer->channel().delivered(); });
+	_peer->go();
+	for (int i = 0; i < 50; ++i) _loop.poll(0);
+	uint64_t const begun = _loop.clock().now_us();
+	_loop.poll(begun + 20'000);
+	_loop.poll(begun + 20'000);
+	EXPECT_GE(_loop.clock().now_us(), begun + 20'000);
+	EXPECT_FALSE(_ending);
+	{
+		Owned_fd const fd{::open(fifo.c_str(), O_WRONLY | O_CLOEXEC)};
+		EXPECT_EQ(::write(fd.value(), "\n", 1), 1);
+	}
+	_until([&] { return _ending.has_value(); });
+	Owned_fd const got{::open(count.c_str(), O_RDONLY | O_CLOEXEC)};
+	EXPECT_EQ(read_all(got.value()), std::to_string(said) + "\n");
+}
+
+TEST_P(Relay_service, ends_when_the_peer_talks_nonsense)
+{
+	auto const wanted = sdk::Wanted{.server = true,
+		.own = CALLER_DOMAIN,
+		.peer = SERVICE_DOMAIN,
+		.port = PORT,
+		.read_bytes = 65536,
+		.write_bytes = 65536,
+		.directory = _place.vchans()};
+	auto raw = std::make_unique<Raw_end>(GetParam(), wanted);
+	_relay = std::make_unique<Relay>(_loop, _open(Side::SERVICE), Side::SERVICE,
+		_shell("cat >/dev/null; exit 3"), Relay_options{}, *this);
+	ASSERT_TRUE(_relay->start().ok());
+	raw->send(hello(4) + message(Type::DATA_STDOUT, "wrong way"), {}, [&] { _loop.poll(0); });
+	while (!_ending) _loop.poll(_loop.clock().now_us() + uint64_t{HANG_MS} * 1000);
+	EXPECT_TRUE(_ending->disconnected);
+	EXPECT_EQ(_ending->exit_code, 3);
+	EXPECT_NE(_ending->message.find("protocol"), std::string::npos) << _ending->message;
+}
+
 /* SIGUSR1, as a worker takes it. */
 class Switch final : public linux_host::Signals
 {
