@@ -4,6 +4,7 @@
 #include <climits>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -18,33 +19,37 @@ std::string printable(std::string_view text, size_t max)
 	return result;
 }
 
-namespace {
+Journal::Journal()
+{
+	struct stat found{};
+	if (fstat(STDERR_FILENO, &found) != 0) return;
+	if (S_ISSOCK(found.st_mode)) _kind = Kind::SOCKET;
+	if (S_ISFIFO(found.st_mode)) _kind = Kind::PIPE;
+}
 
 /* False if there was no room. What goes wrong otherwise can't be told to anybody. */
-bool write_line(std::string line)
+bool Journal::_write(std::string line) const
 {
 	// A pipe that has room for as much has it for the whole line.
 	line = line.substr(0, PIPE_BUF - 1) + '\n';
-	if (send(STDERR_FILENO, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return true;
-	if (errno != ENOTSOCK) return errno != EAGAIN;
+	if (_kind == Kind::SOCKET)
+		return send(STDERR_FILENO, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
+			errno != EAGAIN;
 	pollfd room{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
-	if (poll(&room, 1, 0) != 1) return false;
+	if (_kind == Kind::PIPE && poll(&room, 1, 0) != 1) return false;
 	return write(STDERR_FILENO, line.data(), line.size()) >= 0 || errno != EAGAIN;
 }
-
-} // namespace
 
 void Journal::log(Level, std::string_view message)
 {
 	if (_lost) {
-		if (!write_line("policy: " + std::to_string(_lost) + " lines are missing here")) {
+		if (!_write("policy: " + std::to_string(_lost) + " lines are missing here")) {
 			++_lost;
 			return;
 		}
 		_lost = 0;
 	}
-	if (!write_line(std::string(message))) ++_lost;
+	if (!_write(std::string(message))) ++_lost;
 }
 
 System_log::System_log(char const *program) { openlog(program, LOG_PID, LOG_DAEMON); }

@@ -23,9 +23,15 @@ std::string printable(std::string_view text, size_t max = NAME_IN_JOURNAL_MAX);
 class Journal final : public Log_sink
 {
 private:
+	enum class Kind : uint8_t { OTHER, SOCKET, PIPE };
+
+	Kind _kind = Kind::OTHER;
 	size_t _lost = 0;
 
+	bool _write(std::string line) const;
+
 public:
+	Journal();
 	void log(Level level, std::string_view message) override;
 };
 

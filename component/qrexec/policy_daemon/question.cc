@@ -67,7 +67,9 @@ void Question::system_known()
 {
 	policy::Evaluator *const evaluator = _office.setting.evaluator();
 	if (!evaluator) {
-		_log(Level::ERROR, "error getting system info: " + _office.setting.trouble());
+		_log(Level::ERROR,
+			_office.setting.policy() ? "error getting system info: " + _office.setting.trouble()
+									 : "error loading policy: out of memory");
 		return _asker.answered(DENY);
 	}
 	if (!_permitted()) {

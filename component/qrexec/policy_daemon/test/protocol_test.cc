@@ -235,6 +235,21 @@ TEST_F(Policy_daemon_protocol, takes_the_place_of_a_stale_socket)
 	EXPECT_EQ(answer("svc.Allow"), ALLOWED);
 }
 
+TEST_F(Policy_daemon_protocol, takes_the_socket_that_systemd_has_opened)
+{
+	// In another folder than it would make its own.
+	std::filesystem::create_directory(folder / "systemd");
+	Service_socket const opened(path("systemd/policy.sock"));
+	handed_over = opened.fd();
+	// Who comes before it has begun is answered, too.
+	Stream early = Stream::connect(path("systemd/policy.sock"));
+	EXPECT_TRUE(early.send("source=work\nintended_target=vault\nservice_and_arg=svc.Allow\n\n"));
+	start();
+	EXPECT_EQ(early.receive_all(), ALLOWED);
+	EXPECT_FALSE(std::filesystem::exists(path("policy.sock")));
+	EXPECT_TRUE(std::filesystem::exists(path("policy.EvalSimple")));
+}
+
 TEST_F(Policy_daemon_protocol, lets_a_domain_call_itself_if_it_is_told_so)
 {
 	options = {"--calls-within-domain"};

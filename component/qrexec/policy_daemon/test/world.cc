@@ -33,7 +33,10 @@ sockaddr_un address_of(std::string const &path)
 	return address;
 }
 
-pid_t spawn(std::vector<std::string> const &command, int out, int errors)
+// The first descriptor that systemd hands over.
+constexpr int FIRST_HANDED_OVER = 3;
+
+pid_t spawn(std::vector<std::string> const &command, int out, int errors, int handed_over = -1)
 {
 	std::vector<char *> words;
 	for (std::string const &word : command) words.push_back(const_cast<char *>(word.c_str()));
@@ -42,6 +45,7 @@ pid_t spawn(std::vector<std::string> const &command, int out, int errors)
 	posix_spawn_file_actions_init(&files);
 	if (out >= 0) posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
 	if (errors >= 0) posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
+	if (handed_over >= 0) posix_spawn_file_actions_adddup2(&files, handed_over, FIRST_HANDED_OVER);
 	pid_t process = -1;
 	EXPECT_EQ(posix_spawn(&process, words[0], &files, nullptr, words.data(), environ), 0)
 		<< command[0];
@@ -165,8 +169,11 @@ void World::start()
 		"--qrexec-client=" + path("client")};
 	if (domains_from_file) command.push_back("--system-info=" + path("domains.json"));
 	command.insert(command.end(), options.begin(), options.end());
+	std::vector<std::string> const activation{
+		"/bin/sh", "-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh"};
+	if (handed_over >= 0) command.insert(command.begin(), activation.begin(), activation.end());
 	setenv("NOTIFY_SOCKET", address.sun_path, 1);
-	_process = spawn(command, -1, theirs.value());
+	_process = spawn(command, -1, theirs.value(), handed_over);
 	unsetenv("NOTIFY_SOCKET");
 	char text[16]{};
 	ASSERT_TRUE(wait_readable(ready.value(), PATIENCE_MS)) << "it doesn't become ready";

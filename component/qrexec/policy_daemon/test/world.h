@@ -52,6 +52,7 @@ public:
 	Stream accept();
 	/* Whether the program has connected. */
 	bool somebody() const;
+	int fd() const { return _socket.value(); }
 };
 
 inline constexpr char const *DOMAINS =
@@ -75,6 +76,7 @@ protected:
 	std::filesystem::path folder{};
 	std::vector<std::string> options{}; // beside those that name the folder's files
 	bool domains_from_file = true;
+	int handed_over = -1; // a socket that systemd would have opened
 
 	World();
 	~World() override;
