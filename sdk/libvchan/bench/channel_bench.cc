@@ -15,7 +15,7 @@ namespace {
 using namespace bulkhead::bench;
 
 constexpr char USAGE[] = "usage: channel_bench [--quick] [PART...]\n"
-						 "parts: round_trip spin throughput connect crowd; all, if none is named\n";
+						 "parts: round_trip spin throughput connect wait crowd; all, if none is named\n";
 
 struct Part
 {
@@ -28,6 +28,7 @@ constexpr Part PARTS[] = {
 	{"spin", spinning_round_trips},
 	{"throughput", throughputs},
 	{"connect", connects},
+	{"wait", waits},
 	{"crowd", crowds},
 };
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -57,9 +58,16 @@ public:
 class Libvchan_kind final : public Kind
 {
 private:
+	char const *const _transport;
 	Two<libvchan_t *> _servers{};
 
 	static int _port(uint64_t number) { return static_cast<int>(1 + number % 2); }
+
+	void _be(int domain) const
+	{
+		setenv("VCHAN_DOMAIN", std::to_string(domain).c_str(), 1);
+		setenv("BULKHEAD_VCHAN", _transport, 1);
+	}
 
 	static void _check(bool good)
 	{
@@ -67,15 +75,16 @@ private:
 	}
 
 public:
-	explicit Libvchan_kind(std::string const &directory)
+	Libvchan_kind(std::string const &directory, char const *transport) : _transport(transport)
 	{
 		setenv("BULKHEAD_VCHAN_DIR", directory.c_str(), 1);
-		unsetenv("BULKHEAD_VCHAN");
+		setenv("VCHAN_SOCKET_DIR", (directory + "/sockets").c_str(), 1);
+		mkdir((directory + "/sockets").c_str(), 0700);
 	}
 
 	void listen(uint64_t number) override
 	{
-		setenv("VCHAN_DOMAIN", std::to_string(SERVER).c_str(), 1);
+		_be(SERVER);
 		_servers[number] = libvchan_server_init(CLIENT, _port(number), RING, RING);
 		_check(_servers[number]);
 	}
@@ -95,7 +104,7 @@ public:
 
 	void visit(uint64_t number) override
 	{
-		setenv("VCHAN_DOMAIN", std::to_string(CLIENT).c_str(), 1);
+		_be(CLIENT);
 		libvchan_t *const channel = libvchan_client_init(SERVER, _port(number));
 		_check(channel);
 		uint8_t byte = 1;
@@ -280,7 +289,9 @@ void connects(Options const &options, std::string const &directory)
 		{"unix socket, a new name each time",
 			Visits(std::make_shared<Socket_kind>(directory, false)), false},
 		{"Connection", Visits(std::make_shared<Connection_kind>(directory)), true},
-		{"libvchan", Visits(std::make_shared<Libvchan_kind>(directory)), true},
+		{"libvchan", Visits(std::make_shared<Libvchan_kind>(directory, "shm")), true},
+		{"libvchan with the transport socket",
+			Visits(std::make_shared<Libvchan_kind>(directory, "socket")), false},
 	};
 	uint64_t const count = 400 / options.less();
 	for (Placement const placement : placements()) {

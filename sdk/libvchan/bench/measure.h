@@ -114,6 +114,7 @@ void round_trips(Options const &, std::string const &directory);
 void spinning_round_trips(Options const &, std::string const &directory);
 void throughputs(Options const &, std::string const &directory);
 void connects(Options const &, std::string const &directory);
+void waits(Options const &, std::string const &directory);
 void crowds(Options const &, std::string const &directory);
 
 } // namespace bulkhead::bench
