@@ -28,6 +28,8 @@ bool Agent::start(std::string &why)
 void Agent::stop()
 {
 	_server.reset();
+	_programs.leave();
+	_calls.leave_others();
 	_control.stop();
 }
 

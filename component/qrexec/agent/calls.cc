@@ -12,6 +12,7 @@ Calls::Calls(
 	  _serving(std::move(serving)),
 	  _events(events),
 	  _deadlines(loop, CALLER_WITHIN_US),
+	  _farewells(loop),
 	  _workers(loop, _serving, *this, files),
 	  _fork_servers(loop, std::move(fork_servers), *this)
 {}
@@ -35,8 +36,15 @@ void Calls::serve(std::unique_ptr<Service_request> request)
 void Calls::ended(Served_call &call)
 {
 	uint64_t const token = call.request().token;
+	if (auto channel = call.take_channel()) _farewells.add(std::move(channel));
 	_here.erase(&call);
 	_events.call_ended(token);
+}
+
+void Calls::leave_others()
+{
+	_workers.leave();
+	_fork_servers.leave();
 }
 
 void Calls::call_ended(uint64_t token) { _events.call_ended(token); }

@@ -3,6 +3,7 @@
 // All calls that a process serves, in whichever way: in its own loop, by a worker, by a fork
 // server.
 
+#include "component/qrexec/agent/farewells.h"
 #include "component/qrexec/agent/fork_servers.h"
 #include "component/qrexec/agent/workers.h"
 
@@ -35,6 +36,7 @@ private:
 	Serving const _serving;
 	Events &_events;
 	Deadlines _deadlines;
+	Farewells _farewells;
 	Workers _workers;
 	Fork_servers _fork_servers;
 	std::unordered_map<Served_call *, std::unique_ptr<Served_call>> _here{};
@@ -55,6 +57,9 @@ public:
 
 	/* Serves a call that isn't resolved yet. Its end may be told from in here. */
 	void serve(std::unique_ptr<Service_request> request);
+
+	/* Leaves those that others carry to themselves: their end isn't told. */
+	void leave_others();
 
 	/* How many are carried by this process. */
 	size_t here() const { return _here.size(); }

@@ -16,7 +16,9 @@ Fork_servers::Fork_servers(linux_host::Loop &loop, std::string pattern, Events &
 	: _loop(loop), _pattern(std::move(pattern)), _events(events)
 {}
 
-Fork_servers::~Fork_servers()
+Fork_servers::~Fork_servers() { leave(); }
+
+void Fork_servers::leave()
 {
 	_calls.for_each([](Handed_over &call) { delete &call; });
 }

@@ -60,6 +60,9 @@ public:
 	Fork_servers(linux_host::Loop &loop, std::string pattern, Events &events);
 	~Fork_servers();
 
+	/* Leaves the calls to them: their end isn't told. */
+	void leave();
+
 	/* False: there is none for this user. */
 	bool hand_over(Service_request const &request);
 };

@@ -114,6 +114,9 @@ public:
 	bool refuse(std::string_view ident);
 	void refuse(uint64_t number);
 
+	/* Leaves all of them: who has no answer gets none. */
+	void leave() { _programs.clear(); }
+
 	size_t size() const { return _programs.size(); }
 
 	/* Requests are named `SOCKET` and a number. */

@@ -42,7 +42,7 @@ void Served_call::ready(uint32_t)
 	switch (_channel->look()) {
 	case Data_channel::State::WAITING:
 	case Data_channel::State::GREETING: return;
-	case Data_channel::State::OPEN: return _connected();
+	case Data_channel::State::OPEN: return _failed_with ? _answer() : _connected();
 	case Data_channel::State::CLOSED:
 	case Data_channel::State::BROKEN: break;
 	}
@@ -64,10 +64,34 @@ void Served_call::_over(std::string_view why)
 void Served_call::_connected()
 {
 	withdraw();
-	_loop.remove(*this);
 	Relay_options options{};
 	options.just_exec = _request->type == Type::JUST_EXEC;
-	Local_end local = _start_service(options);
+	auto started = _start_service(options);
+	if (Service_failure const *const failure = std::get_if<Service_failure>(&started))
+		return _fail(*failure);
+	_relay_to(std::move(std::get<Local_end>(started)), options);
+}
+
+std::variant<Local_end, Service_failure> Served_call::_start_service(Relay_options &options)
+{
+	if (Service_failure const *const failure = _request->failure()) return *failure;
+	Start_options start{};
+	start.user = _request->user();
+	start.log_in = _serving.log_in;
+	start.shell = _serving.shell;
+	start.discard_streams = options.just_exec;
+	Found_service const *const service = _request->service();
+	if (!service) return start_command(_request->command, start);
+	// An executable has no use for them, but may have them.
+	bool const socket = service->kind != Found_service::Kind::EXECUTABLE;
+	options.exit_on_client_eof = socket && service->config.exit_on_client_eof;
+	options.exit_on_service_eof = socket && service->config.exit_on_service_eof;
+	return start_service(*service, _request->command, start);
+}
+
+void Served_call::_relay_to(Local_end local, Relay_options const &options)
+{
+	_loop.remove(*this);
 	if (options.just_exec) _left = std::exchange(local.process, -1);
 	Finished &finished = *this;
 	_relay.emplace(_loop, std::move(_channel), Side::SERVICE, std::move(local), options, finished);
@@ -75,30 +99,34 @@ void Served_call::_connected()
 	if (!started.ok()) _over(name_of(started.error()));
 }
 
-Local_end Served_call::_start_service(Relay_options &options)
+void Served_call::_fail(Service_failure const &failure)
 {
-	Start_options start{};
-	start.user = _request->user();
-	start.log_in = _serving.log_in;
-	start.shell = _serving.shell;
-	start.discard_streams = options.just_exec;
-	std::variant<Local_end, Service_failure> outcome = Service_failure{0, ""};
-	if (Found_service const *const service = _request->service()) {
-		// An executable has no use for them, but may have them.
-		bool const socket = service->kind != Found_service::Kind::EXECUTABLE;
-		options.exit_on_client_eof = socket && service->config.exit_on_client_eof;
-		options.exit_on_service_eof = socket && service->config.exit_on_service_eof;
-		outcome = start_service(*service, _request->command, start);
-	} else if (Service_failure const *const failure = _request->failure()) {
-		outcome = *failure;
-	} else {
-		outcome = start_command(_request->command, start);
-	}
-	if (Local_end *const local = std::get_if<Local_end>(&outcome)) return std::move(*local);
-	Service_failure const &failure = std::get<Service_failure>(outcome);
 	log(_request->name(), ": ", failure.message);
-	options.exit_code = failure.exit_code;
-	return {};
+	_failed_with = failure.exit_code;
+	if (!loop() && !_loop.add(*this, _channel->fd(), EPOLLIN).ok())
+		return _over("it can't be watched");
+	_answer();
+}
+
+// False: there is no room now.
+bool Served_call::_send_next()
+{
+	if (_request->type == Type::JUST_EXEC || _answered == 2)
+		return _channel->send_exit_code(*_failed_with);
+	return _channel->send_end(_answered == 0 ? Stream::OUT : Stream::ERR);
+}
+
+void Served_call::_answer()
+{
+	uint8_t const messages = _request->type == Type::JUST_EXEC ? 1 : 3;
+	for (bool armed = false;;) {
+		while (_answered < messages && _send_next()) ++_answered;
+		bool const gone = _channel->peer_gone() || _channel->state() != Data_channel::State::OPEN;
+		if (gone || (_answered == messages && _channel->delivered())) return _over("");
+		if (armed) return;
+		_channel->arm(false, true);
+		armed = true;
+	}
 }
 
 void Served_call::finished(Relay &, Ending const &ending) { _over(ending.message); }

@@ -42,6 +42,8 @@ private:
 	Ended &_ended;
 	std::unique_ptr<Data_channel> _channel{};
 	std::optional<Relay> _relay{};
+	std::optional<int> _failed_with{}; // exit code, instead of a service
+	uint8_t _answered = 0; // messages that tell of it
 	pid_t _left = -1;
 
 	void ready(uint32_t) override;
@@ -49,7 +51,11 @@ private:
 	void finished(Relay &, Ending const &) override;
 	void _over(std::string_view why);
 	void _connected();
-	Local_end _start_service(Relay_options &);
+	std::variant<Local_end, Service_failure> _start_service(Relay_options &);
+	void _relay_to(Local_end local, Relay_options const &options);
+	void _fail(Service_failure const &failure);
+	void _answer();
+	bool _send_next();
 
 public:
 	/*
@@ -67,6 +73,12 @@ public:
 	void use_stdin_for_output();
 
 	Service_request const &request() const { return *_request; }
+
+	/*
+	 * Once it has ended without a service: the connection, on which everything is sent, but whose
+	 * caller may not have looked yet. Null otherwise.
+	 */
+	std::unique_ptr<Data_channel> take_channel() { return std::move(_channel); }
 
 	/* JUST_EXEC: the process, for whose end nobody waits; -1 if there is none. */
 	pid_t left_behind() const { return _left; }

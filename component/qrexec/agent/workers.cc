@@ -18,10 +18,14 @@ Workers::Workers(linux_host::Loop &loop, Serving const &serving, Events &events,
 	: _loop(loop), _serving(serving), _events(events), _files(files)
 {}
 
-Workers::~Workers()
+Workers::~Workers() { leave(); }
+
+void Workers::leave()
 {
+	_queue.clear();
 	_idle.for_each([](Worker &worker) { delete &worker; });
 	_busy.for_each([](Worker &worker) { delete &worker; });
+	_count = _idle_count = 0;
 }
 
 void Workers::prepare()

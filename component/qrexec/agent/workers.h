@@ -91,8 +91,8 @@ public:
 	 */
 	bool run(std::unique_ptr<Service_request> &request);
 
-	size_t workers() const { return _count; }
-	size_t idle() const { return _idle_count; }
+	/* Leaves them to themselves: who has a call ends with it, the others at once. */
+	void leave();
 };
 
 } // namespace bulkhead::qrexec
