@@ -14,8 +14,9 @@ namespace {
 
 using namespace bulkhead::bench;
 
-constexpr char USAGE[] = "usage: channel_bench [--quick] [PART...]\n"
-						 "parts: round_trip spin throughput connect wait crowd; all, if none is named\n";
+constexpr char USAGE[] =
+	"usage: channel_bench [--quick] [PART...]\n"
+	"parts: round_trip spin throughput connect wait crowd; all, if none is named\n";
 
 struct Part
 {
