@@ -11,18 +11,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t MESSAGE_MAX = 4096;
 
-std::string text_in(nlohmann::json const &object, char const *key)
-{
-	auto const found = object.find(key);
-	return found == object.end() || found->is_null() ? std::string() : found->get<std::string>();
-}
-
-bool flag_in(nlohmann::json const &object, char const *key)
-{
-	auto const found = object.find(key);
-	return found != object.end() && !found->is_null() && found->get<bool>();
-}
-
 template <typename FN>
 std::string written(FN &&write)
 {
@@ -34,47 +22,6 @@ std::string written(FN &&write)
 }
 
 } // namespace
-
-Described_domains::Described_domains(nlohmann::json const &system)
-{
-	if (system.contains("uuid_aliases")) _aliases = system.at("uuid_aliases").get<bool>();
-	for (auto const &[name, of] : system.at("domains").items()) {
-		Domain domain{name, text_in(of, "type"), text_in(of, "default_dispvm"), text_in(of, "uuid"),
-			text_in(of, "relayvm"), text_in(of, "transport_rpc"), {},
-			flag_in(of, "template_for_dispvms"), text_in(of, "power_state") == "Running",
-			flag_in(of, "internal")};
-		if (of.contains("tags")) of.at("tags").get_to(domain.tags);
-		_domains.push_back(std::move(domain));
-	}
-}
-
-void Described_domains::add(std::string_view name)
-{
-	for (Domain const &domain : _domains)
-		if (domain.name == name) return;
-	bool const admin = name == policy::ADMIN_NAME;
-	_domains.push_back(
-		{std::string(name), admin ? "AdminVM" : "AppVM", "", "", "", "", {}, false, true, false});
-}
-
-Attempt<Owned<policy::System>> Described_domains::make(Allocator &allocator) const
-{
-	std::vector<std::vector<std::string_view>> tags;
-	std::vector<policy::Domain_description> descriptions;
-	for (Domain const &domain : _domains) tags.emplace_back(domain.tags.begin(), domain.tags.end());
-	for (size_t i = 0; i < _domains.size(); ++i)
-		descriptions.push_back({.name = _domains[i].name,
-			.type = _domains[i].type,
-			.tags = tags[i],
-			.default_dispvm = _domains[i].default_dispvm,
-			.uuid = _domains[i].uuid,
-			.relayvm = _domains[i].relayvm,
-			.transport_rpc = _domains[i].transport_rpc,
-			.template_for_dispvms = _domains[i].template_for_dispvms,
-			.running = _domains[i].running,
-			.internal = _domains[i].internal});
-	return policy::System::create(allocator, descriptions, _aliases);
-}
 
 void Policy_setting::load(Policy_options const &options)
 {
@@ -158,20 +105,6 @@ Json json_of(policy::Policy const &policy, policy::Fault const &fault)
 	json["message"] = written([&](Text_writer &to) { write_message(to, fault); });
 	json["remedy"] = written([&](Text_writer &to) { write_remedy(to, fault); });
 	return json;
-}
-
-std::string text_of(policy::Policy const &policy, policy::Fault const &fault)
-{
-	std::string text;
-	if (fault.place.file != policy::NONE)
-		text = fmt::format(
-			"{}:{}:{}: ", policy.file_name(fault.place.file), fault.place.line, fault.place.column);
-	text += written([&](Text_writer &to) {
-		write_message(to, fault);
-		to.put("; ");
-		write_remedy(to, fault);
-	});
-	return text;
 }
 
 int report_policy_faults(policy::Policy const &policy, bool json)

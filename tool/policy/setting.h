@@ -5,6 +5,8 @@
 #include "platform/linux/heap.h"
 #include "rpc/policy/evaluator.h"
 #include "tool/outcome.h"
+#include "tool/policy/described_domains.h"
+#include "tool/policy/fault_text.h"
 #include "tool/policy/host_files.h"
 
 #include <nlohmann/json.hpp>
@@ -13,32 +15,6 @@
 #include <vector>
 
 namespace bulkhead::tool {
-
-/* Domains as JSON has them: {"domains":{NAME:{…}},"uuid_aliases":bool}. */
-class Described_domains
-{
-private:
-	struct Domain
-	{
-		std::string name, type, default_dispvm, uuid, relayvm, transport_rpc;
-		std::vector<std::string> tags;
-		bool template_for_dispvms, running, internal;
-	};
-
-	std::vector<Domain> _domains{};
-	bool _aliases = true;
-
-public:
-	Described_domains() = default;
-
-	/* Throws what nlohmann-json throws if something is of another type. */
-	explicit Described_domains(nlohmann::json const &system);
-
-	/* A running AppVM, if there is no domain of that name. */
-	void add(std::string_view name);
-
-	Attempt<Owned<policy::System>> make(Allocator &allocator) const;
-};
 
 struct Policy_options
 {
@@ -89,8 +65,5 @@ int report_policy_faults(policy::Policy const &policy, bool json);
 
 /* A fault as JSON. */
 nlohmann::ordered_json json_of(policy::Policy const &policy, policy::Fault const &fault);
-
-/* A fault as lines for people: place, message and remedy. */
-std::string text_of(policy::Policy const &policy, policy::Fault const &fault);
 
 } // namespace bulkhead::tool

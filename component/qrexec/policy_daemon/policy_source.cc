@@ -1,8 +1,8 @@
 #include "component/qrexec/policy_daemon/policy_source.h"
 
 #include "component/qrexec/policy_daemon/journal.h"
+#include "tool/policy/fault_text.h"
 #include "tool/policy/host_files.h"
-#include "tool/policy/setting.h"
 
 namespace bulkhead::qrexec {
 

@@ -1,7 +1,7 @@
 #include "component/qrexec/policy_daemon/system_info.h"
 
 #include "component/qrexec/policy_daemon/journal.h"
-#include "tool/policy/setting.h"
+#include "tool/policy/described_domains.h"
 
 #include <algorithm>
 
