@@ -66,7 +66,7 @@ std::variant<System_info, std::string> parse(Allocator &allocator, std::string_v
 
 System_info::Face const &System_info::face(uint32_t domain) const
 {
-	static constinit Face const NOBODY{};
+	static Face const NOBODY{};
 	return domain < faces.size() ? faces[domain] : NOBODY;
 }
 
