@@ -11,38 +11,61 @@
 namespace bulkhead::qrexec {
 namespace {
 
-bool send_at_once(int fd, Bytes bytes)
-{
-	ssize_t const n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-	return n == static_cast<ssize_t>(bytes.size());
-}
-
 // The NUL, and what is behind it, is no text.
 std::string_view until_nul(std::string_view text) { return text.substr(0, text.find('\0')); }
+
+// Of this daemon, or of the one that it is given for.
+bool may_carry_data(uint32_t port)
+{
+	return port >= DATA_PORT_FIRST && port - DATA_PORT_FIRST < Port_table::MOST;
+}
 
 } // namespace
 
 Visit::~Visit() { leave(); }
 
-bool Visit::start() { return _greet() && _loop.add(*this, _socket.value(), EPOLLIN).ok(); }
+// Who doesn't wait for our greeting, as ours don't, has said everything by now, and gets greeting
+// and answer together: woken once, and never watched before the call runs.
+bool Visit::start()
+{
+	_greet();
+	if (!_loop.add(*this, _socket.value(), 0).ok()) return false;
+	ready(0);
+	if (_state == State::OVER || _state == State::RUNNING) return true;
+	if (!_send({})) return false;
+	return _state == State::WAITING || _loop.change(*this, EPOLLIN).ok();
+}
 
 void Visit::leave()
 {
 	if (_state == State::OVER) return;
 	if (_state == State::WAITING) _host.no_longer(*this);
 	_state = State::OVER;
+	(void)_send({});
 	_loop.remove(*this);
 	_socket.reset();
 	if (_lease) _host.ports().forget(*_lease);
 	_host.leave(*this);
 }
 
-bool Visit::_greet()
+void Visit::_greet()
 {
 	std::array<uint8_t, Header::BYTES + 4> hello{};
 	encode(Header{static_cast<uint32_t>(Type::HELLO), 4}, std::span(hello).first<Header::BYTES>());
 	encode_number(LOCAL_VERSION, std::span(hello).last<4>());
-	return send_at_once(_socket.value(), hello);
+	_unsent.assign(hello.begin(), hello.end());
+}
+
+// Behind what is unsent. False: not all of it.
+bool Visit::_send(Bytes bytes)
+{
+	if (_unsent.empty() && bytes.empty()) return true;
+	_unsent.append(bytes.begin(), bytes.end());
+	ssize_t const n =
+		send(_socket.value(), _unsent.data(), _unsent.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+	bool const sent = n == static_cast<ssize_t>(_unsent.size());
+	_unsent.clear();
+	return sent;
 }
 
 void Visit::_complain(std::string_view what)
@@ -90,6 +113,8 @@ void Visit::_take(Message_reader::Message const &message)
 
 void Visit::_take_request()
 {
+	if (_params.port != 0 && !may_carry_data(_params.port))
+		return _complain("its port is none of calls");
 	if (_text.empty() || _text.back() != '\0') return _complain("its text has no end");
 	if (_type == Type::SERVICE_CONNECT) {
 		if (!_host.answered_by_client(until_nul(_text)))
@@ -137,7 +162,7 @@ bool Visit::_answer()
 	encode(Header{static_cast<uint32_t>(_type), Exec_params::BYTES},
 		std::span(answer).first<Header::BYTES>());
 	encode(Exec_params{_host.domain(), _params.port}, std::span(answer).last<Exec_params::BYTES>());
-	if (send_at_once(_socket.value(), answer)) return true;
+	if (_send(answer)) return true;
 	// The agent was told nothing, so the port is free.
 	(void)_host.ports().ended({_params.domain, _params.port});
 	leave();

@@ -71,6 +71,7 @@ private:
 	Type _type{};
 	Exec_params _params{};
 	std::string _text{}; // command line or ident, with all that comes behind it
+	std::string _unsent{}; // the greeting
 	std::optional<Port_table::Lease> _lease{};
 
 	void ready(uint32_t events) override;
@@ -78,7 +79,8 @@ private:
 	size_t bytes() const override;
 	void go_on() override;
 
-	bool _greet();
+	void _greet();
+	bool _send(Bytes bytes);
 	void _take(Bytes bytes);
 	void _take(Message_reader::Message const &message);
 	void _take_request();
