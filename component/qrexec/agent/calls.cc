@@ -43,6 +43,7 @@ void Calls::ended(Served_call &call)
 
 void Calls::leave_others()
 {
+	std::erase_if(_here, [](auto const &each) { return !each.second->met(); });
 	_workers.leave();
 	_fork_servers.leave();
 }

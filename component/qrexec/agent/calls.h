@@ -58,7 +58,10 @@ public:
 	/* Serves a call that isn't resolved yet. Its end may be told from in here. */
 	void serve(std::unique_ptr<Service_request> request);
 
-	/* Leaves those that others carry to themselves: their end isn't told. */
+	/*
+	 * Leaves those that others carry to themselves, and drops those whose caller hasn't come: their
+	 * end isn't told.
+	 */
 	void leave_others();
 
 	/* How many are carried by this process. */

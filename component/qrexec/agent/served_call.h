@@ -72,6 +72,9 @@ public:
 	/* The service wants to write to its standard input: SIGUSR1. */
 	void use_stdin_for_output();
 
+	/* Whether its caller has come. */
+	bool met() const { return _relay || _failed_with; }
+
 	Service_request const &request() const { return *_request; }
 
 	/*

@@ -33,11 +33,28 @@ private:
 		Attempt<void> start() { return Signals::start(_worker._loop, {SIGUSR1}); }
 	};
 
+	/* The agent has ended: a call whose caller hasn't come needn't wait for it. */
+	class Agent_end final : public linux_host::Loop::Source
+	{
+	private:
+		Worker_process &_worker;
+
+		void ready(uint32_t) override
+		{
+			_worker._loop.remove(*this);
+			if (!_worker._call->met()) _worker._over = true;
+		}
+
+	public:
+		explicit Agent_end(Worker_process &worker) : _worker(worker) {}
+	};
+
 	int const _socket;
 	Serving const &_serving;
 	linux_host::Loop _loop{};
 	Deadlines _deadlines{_loop, CALLER_WITHIN_US};
 	Use_stdin _use_stdin{*this};
+	Agent_end _agent_end{*this};
 	std::unique_ptr<Served_call> _call{};
 	pid_t _left = -1;
 	bool _over = false;
@@ -78,7 +95,9 @@ void Worker_process::_serve(size_t size)
 	Ended &owner = *this;
 	_call = std::make_unique<Served_call>(_loop, _serving, _deadlines, std::move(request), owner);
 	_call->start();
+	if (!_over && !_call->met()) static_cast<void>(_loop.add(_agent_end, _socket, EPOLLRDHUP));
 	while (!_over) _loop.poll(NEVER_US);
+	_loop.remove(_agent_end);
 	_call.reset();
 }
 
