@@ -31,8 +31,9 @@ constexpr unsigned RETRY_GROWTH = 5; // the time doubles so often
 
 } // namespace
 
-struct Relay::Inside final : private Loop::Remote
+class Relay::Inside final : private Loop::Remote
 {
+private:
 	// A descriptor that is watched: tells of changes only (EPOLLET), so that nothing has to be
 	// switched off while there is no room.
 	struct Watch final : Loop::Source
@@ -102,17 +103,12 @@ struct Relay::Inside final : private Loop::Remote
 	Watch _watch_process{*this, &Inside::_process_changed};
 	Watch _watch_retry{*this, &Inside::_retry};
 
-	Inside(Relay &self, Loop &loop, std::unique_ptr<Data_channel> channel, Side side,
-		Local_end &local, Relay_options const &options, Finished &finished);
-
 	void posted() override { _turn(); }
 
 	void _adopt(Owned_fd to, Owned_fd from);
-	Attempt<void> start();
 	Attempt<void> _watch_in(Stream_in &, Watch &);
 	Attempt<void> _watch_out(Stream_out &, Watch &, uint32_t events);
 	Attempt<void> _start_process();
-	void use_stdin_for_output();
 	bool _may_switch() const;
 	bool _switch_wanted() const;
 	void _switch();
@@ -148,6 +144,13 @@ struct Relay::Inside final : private Loop::Remote
 	bool _over();
 	void _tell();
 	void _turn();
+
+public:
+	Inside(Relay &self, Loop &loop, std::unique_ptr<Data_channel> channel, Side side,
+		Local_end &local, Relay_options const &options, Finished &finished);
+
+	Attempt<void> start();
+	void use_stdin_for_output();
 };
 
 Relay::Inside::Inside(Relay &self, Loop &loop, std::unique_ptr<Data_channel> channel, Side side,

@@ -62,7 +62,7 @@ public:
 	};
 
 private:
-	struct Inside;
+	class Inside;
 	std::unique_ptr<Inside> _inside;
 
 public:
