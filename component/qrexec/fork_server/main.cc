@@ -42,8 +42,7 @@ int serve(std::string const &path)
 	raise_descriptor_limit(DESCRIPTORS);
 
 	linux_host::Loop loop;
-	linux_host::Stop_signals signals{loop};
-	if (!loop.usable().ok() || !signals.start().ok()) {
+	if (!loop.usable().ok()) {
 		log("too many open files: raise the limit (ulimit -n)");
 		return EXIT_TROUBLE;
 	}
@@ -59,6 +58,9 @@ int serve(std::string const &path)
 		return EXIT_TROUBLE;
 	}
 	if (child > 0) _exit(0); // the socket is the child's
+	// Not before: a loop hears only of the signals of the process that has told it of them.
+	linux_host::Stop_signals signals{loop};
+	if (!signals.start().ok()) log("signals can't be taken: the socket will be left behind");
 	server.prepare();
 	loop.run();
 	server.stop();
