@@ -296,7 +296,7 @@ TEST_P(Qrexec_client_vm, runs_a_local_program)
 TEST_P(Qrexec_client_vm, gives_a_local_program_its_callers_streams)
 {
 	// It finds what the client's own standard input and output were, as upstream's file copy needs.
-	Wire service = run({"/bin/sh", "-c",
+	Wire service = run({"/bin/bash", "-c",
 		"read x <&$SAVED_FD_0; echo \"$x\" >&$SAVED_FD_1; echo \"to service\"; echo err >&2"});
 	client.in.send_bytes("from caller\n");
 	expect_input(service, "to service\n");

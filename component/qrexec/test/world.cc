@@ -201,6 +201,7 @@ World::World(char const *transport) : _transport(transport), _top(new_folder())
 
 World::~World()
 {
+	take_new_patience();
 	for (auto process = _processes.rbegin(); process != _processes.rend(); ++process)
 		stop(*process);
 	_processes.clear();
@@ -260,7 +261,12 @@ std::vector<std::string> World::environment(
 		{"PATH", "HOME", "USER", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
 		if (char const *const value = getenv(name))
 			all.push_back(name + ("=" + std::string(value)));
-	all.insert(all.end(), more.begin(), more.end());
+	// What is said again replaces what was said before.
+	for (std::string const &variable : more) {
+		std::string const name = variable.substr(0, variable.find('=') + 1);
+		std::erase_if(all, [&](std::string const &old) { return old.starts_with(name); });
+		all.push_back(variable);
+	}
 	return all;
 }
 
