@@ -185,7 +185,8 @@ std::variant<Found_service, Service_failure> find_service(
 		if (auto failure = resolve_tcp(*file, command, service)) return std::move(*failure);
 	} else if (S_ISSOCK(file->about.st_mode)) {
 		service.kind = Found_service::Kind::SOCKET;
-	} else if (!S_ISREG(file->about.st_mode) || ::euidaccess(file->path.c_str(), X_OK) != 0) {
+	} else if (!S_ISREG(file->about.st_mode) ||
+		::faccessat(AT_FDCWD, file->path.c_str(), X_OK, AT_EACCESS) != 0) {
 		return trouble(file->path + " is neither an executable file nor a socket");
 	}
 	return service;

@@ -55,13 +55,12 @@ std::optional<Account> find_account(std::string const &user)
 	return account_of(*found);
 }
 
-std::optional<Account> own_account()
+std::string own_user()
 {
 	std::string memory(ENTRY_MAX, '\0');
 	passwd entry{}, *found = nullptr;
 	(void)::getpwuid_r(::geteuid(), &entry, memory.data(), memory.size(), &found);
-	if (!found) return {};
-	return account_of(*found);
+	return found ? found->pw_name : "";
 }
 
 std::string_view name_in(std::string_view variable)
@@ -283,7 +282,8 @@ bool service_file(std::string const &directory)
 } // namespace
 
 Sessions::Sessions(std::string pam_directory)
-	: _directory(std::move(pam_directory)),
+	: _own_user(own_user()),
+	  _directory(std::move(pam_directory)),
 	  _configured(_directory.empty() ? service_file("/etc/pam.d") || service_file("/usr/lib/pam.d")
 									 : service_file(_directory))
 {}
@@ -291,12 +291,13 @@ Sessions::Sessions(std::string pam_directory)
 std::variant<pid_t, Service_failure> Sessions::start(
 	Program const &program, std::string const &user)
 {
-	if (::geteuid() != 0) {
-		std::optional<Account> const own = own_account();
-		if (own && own->name == user) return spawn(program);
+	bool const root = ::geteuid() == 0;
+	bool const own = !user.empty() && user == _own_user;
+	// Most calls: nothing to look up, nobody to become.
+	if (own && (!root || !_configured)) return spawn(program);
+	if (!root)
 		return trouble("a program was to run as " + user + ", but this one runs as " +
-			(own ? own->name : "a user without a name") + ": run it as root");
-	}
+			(_own_user.empty() ? "a user without a name" : _own_user) + ": run it as root");
 	std::optional<Account> const account = find_account(user);
 	if (!account) return trouble("there is no user " + user);
 	if (!_configured && account->user == 0) return spawn(program);

@@ -22,6 +22,7 @@ namespace bulkhead::qrexec {
 class Sessions final : public Log_in
 {
 private:
+	std::string const _own_user; // of this process, whose name doesn't change
 	std::string const _directory;
 	bool const _configured;
 
