@@ -258,10 +258,12 @@ std::string field(std::string_view text, size_t size)
 
 Message exit_code(uint32_t code) { return {DATA_EXIT_CODE, packed({code})}; }
 
-std::vector<Message> by_type(std::vector<Message> messages)
+std::vector<Message> by_type(std::vector<Message> const &messages)
 {
-	std::ranges::stable_sort(messages, {}, &Message::type);
-	return messages;
+	std::vector<Message> sorted;
+	for (Message const &message : messages)
+		sorted.insert(std::ranges::upper_bound(sorted, message.type, {}, &Message::type), message);
+	return sorted;
 }
 
 Wire::Wire(Owned_fd fd) : _carrier(std::make_unique<Fd_carrier>(std::move(fd), false)) {}

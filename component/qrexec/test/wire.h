@@ -55,7 +55,7 @@ std::string field(std::string_view text, size_t size);
 Message exit_code(uint32_t code);
 
 /* Streams come in any order among each other: sorted by type, otherwise as they came. */
-std::vector<Message> by_type(std::vector<Message> messages);
+std::vector<Message> by_type(std::vector<Message> const &messages);
 
 /* A service's output in one piece, whatever chunks it came in. */
 struct Output
