@@ -31,7 +31,8 @@ std::optional<Stream_fault> Data_reader::_check(Header header) const
 	if (!permitted(_direction, _version, header)) return Stream_fault::NOT_PERMITTED;
 	if (type == Type::HELLO)
 		return _version == 0 ? std::optional<Stream_fault>() : Stream_fault::SECOND_HELLO;
-	if (type != Type::DATA_EXIT_CODE && header.size != 0 && ended(stream_of(type)))
+	bool const over = type != Type::DATA_EXIT_CODE && ended(stream_of(type));
+	if (over && (header.size != 0 || _ended_again == ENDS_AGAIN_MAX))
 		return Stream_fault::NOT_PERMITTED;
 	return {};
 }
@@ -80,7 +81,11 @@ Attempt<Data_reader::Event, Stream_fault> Data_reader::next(Bytes &from)
 		_filled = 0;
 		_stream = stream_of(type);
 		_left = header.size;
-		if (_left || ended(_stream)) continue; // to end again does no harm
+		if (_left) continue;
+		if (ended(_stream)) {
+			++_ended_again;
+			continue;
+		}
 		_ended |= static_cast<uint8_t>(1U << unsigned(_stream));
 		return Event{.kind = Kind::END, .stream = _stream};
 	}

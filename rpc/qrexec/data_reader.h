@@ -36,6 +36,7 @@ private:
 	uint32_t _left = 0; // of the body of a chunk
 	Stream _stream = Stream::IN;
 	uint8_t _ended = 0; // a bit for each stream
+	uint8_t _ended_again = 0;
 	bool _exited = false;
 	std::optional<Stream_fault> _fault{};
 
@@ -47,11 +48,14 @@ public:
 	/* CALLER_TO_SERVICE or SERVICE_TO_CALLER. */
 	explicit Data_reader(Direction direction) : _direction(direction) {}
 
+	/* Ends of streams that have ended: more would keep whoever reads busy for ever. */
+	static constexpr uint8_t ENDS_AGAIN_MAX = 16;
+
 	/*
 	 * Looks at the bytes that come next. Headers and what belongs to them are taken off the front
 	 * of `from`; the bytes of a chunk stay there until `take`. A fault is final: bytes of a stream
-	 * after its end, anything after the exit code (both NOT_PERMITTED), what Stream_fault names. A
-	 * second end of a stream is skipped.
+	 * after its end, anything after the exit code, ends without end (all NOT_PERMITTED), what
+	 * Stream_fault names. A second end of a stream is skipped.
 	 */
 	Attempt<Event, Stream_fault> next(std::span<uint8_t const> &from);
 

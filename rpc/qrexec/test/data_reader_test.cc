@@ -190,6 +190,17 @@ TEST(Qrexec_data_reader, wants_hello_first_and_once)
 		Stream_fault::SECOND_HELLO);
 }
 
+TEST(Qrexec_data_reader, a_stream_that_ends_again_and_again_is_an_attack)
+{
+	// Otherwise who sends them fast enough would keep a reader in `next` for ever.
+	Buffer stream = hello() + message(Type::DATA_STDIN, "");
+	for (unsigned i = 0; i < Data_reader::ENDS_AGAIN_MAX; ++i)
+		stream = stream + message(Type::DATA_STDIN, "");
+	EXPECT_EQ(read_whole(IN, stream), (Outcome{{"hello", "end 0"}, {}}));
+	EXPECT_EQ(
+		read_whole(IN, stream + message(Type::DATA_STDIN, "")).fault, Stream_fault::NOT_PERMITTED);
+}
+
 TEST(Qrexec_data_reader, no_bytes_come_after_the_end_of_their_stream)
 {
 	for (Type const type : {Type::DATA_STDOUT, Type::DATA_STDERR}) {
