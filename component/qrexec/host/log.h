@@ -11,7 +11,10 @@
 
 namespace bulkhead::qrexec {
 
-/* Writes one line; what isn't printable in it becomes an underscore. Keeps errno. */
+/*
+ * Writes one line; what isn't printable in it becomes an underscore. Keeps errno. Of a flood only
+ * some lines are written, and how many were left out. Of one thread.
+ */
 void log_line(std::string_view text);
 
 /* The longest line; of a longer one the rest is left out. */
