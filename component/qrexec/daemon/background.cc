@@ -45,9 +45,9 @@ int wait_for(int pipe, Settings const &settings)
 bool open_log(Settings const &settings)
 {
 	std::string const path = "/var/log/qubes/qrexec." + settings.name + ".log";
-	umask(0007); // for the group qubes
+	umask(0007); // for the group qubes, which may write to the directory, too, but not lead us away
 	linux_host::Owned_fd const file{
-		open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0660)};
+		open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0660)};
 	if (!file) {
 		log("no log ", path, ": ", errno_text(errno), "; make the directory, or use --direct");
 		return false;

@@ -23,6 +23,12 @@ using Loss = Agent_connection::Loss;
 // it may, mostly; a domain that is slow mustn't lose its call.
 constexpr int HOST_SERVICE_TIMEOUT_S = 60;
 
+constexpr uint64_t US_PER_S = 1'000'000;
+
+// Agents that may go before the next one has to wait for a moment.
+constexpr uint64_t LOSSES_AT_ONCE = 16;
+constexpr uint64_t PAUSE_US = 200'000;
+
 // As the host's own bytes they are never shown, but names go to processes and into files.
 std::string sanitized(std::string_view name, std::string_view also_allowed)
 {
@@ -33,31 +39,34 @@ std::string sanitized(std::string_view name, std::string_view also_allowed)
 
 } // namespace
 
-/* Ends the wait for an agent that doesn't come. */
-class Daemon::Startup_timer final : private Loop::Source
+/* Something that is to be done later. */
+class Daemon::Timer final : private Loop::Source
 {
 private:
+	using Action = void (Daemon::*)();
+
 	Daemon &_daemon;
+	Action const _action;
 	linux_host::Owned_fd _timer{};
 
 	void ready(uint32_t) override
 	{
-		log("no agent in domain ", _daemon._settings.name, " for ",
-			_daemon._settings.startup_timeout_s,
-			" s, giving up; look whether qrexec-agent runs there, or set QREXEC_STARTUP_TIMEOUT");
-		_daemon._fail(NO_AGENT);
+		stop();
+		(_daemon.*_action)();
 	}
 
 public:
-	explicit Startup_timer(Daemon &daemon) : _daemon(daemon) {}
+	Timer(Daemon &daemon, Action action) : _daemon(daemon), _action(action) {}
+	~Timer() { stop(); }
 
-	void start()
+	bool start(uint64_t after_us)
 	{
 		_timer.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 		itimerspec time{};
-		time.it_value.tv_sec = _daemon._settings.startup_timeout_s;
-		if (_timer) timerfd_settime(_timer.value(), 0, &time, nullptr);
-		(void)_daemon._loop.add(*this, _timer.value(), EPOLLIN);
+		time.it_value.tv_sec = static_cast<time_t>(after_us / US_PER_S);
+		time.it_value.tv_nsec = static_cast<long>(after_us % US_PER_S * 1000);
+		return _timer && timerfd_settime(_timer.value(), 0, &time, nullptr) == 0 &&
+			_daemon._loop.add(*this, _timer.value(), EPOLLIN).ok();
 	}
 
 	void stop()
@@ -72,13 +81,19 @@ Daemon::Daemon(Settings const &settings, std::function<void(Exit)> tell)
 	  _settings(settings),
 	  _tell(std::move(tell)),
 	  _ports(settings.domain),
-	  _timer(std::make_unique<Startup_timer>(*this))
+	  _timer(std::make_unique<Timer>(*this, &Daemon::_give_up)),
+	  _pause(std::make_unique<Timer>(*this, &Daemon::_find_agent)),
+	  _losses(LOSSES_AT_ONCE, PAUSE_US)
 {}
 
-Daemon::~Daemon()
+Daemon::~Daemon() { _let_go_of_all(); }
+
+// No agent has come.
+void Daemon::_give_up()
 {
-	_let_go_of_all();
-	_timer->stop();
+	log("no agent in domain ", _settings.name, " for ", _settings.startup_timeout_s,
+		" s, giving up; look whether qrexec-agent runs there, or set QREXEC_STARTUP_TIMEOUT");
+	_fail(NO_AGENT);
 }
 
 void Daemon::_fail(Exit exit)
@@ -96,7 +111,8 @@ Daemon::Exit Daemon::run()
 		log("no descriptors are left");
 		return FAILED;
 	}
-	if (_settings.startup_timeout_s > 0) _timer->start();
+	if (_settings.startup_timeout_s > 0)
+		(void)_timer->start(static_cast<uint64_t>(_settings.startup_timeout_s) * US_PER_S);
 	_find_agent();
 	_loop.run();
 	_public.close();
@@ -151,6 +167,8 @@ void Daemon::agent_lost(Loss loss, std::string const &why)
 	_agent.close();
 	// Another one may do better. What is wrong from the start is for whoever has started us.
 	bool const once_more = loss == Loss::GONE || (loss == Loss::MISBEHAVED && !_tell);
+	// One that comes and goes as fast as it can must not keep a processor of the host busy.
+	if (once_more && !_losses.admits(_loop.clock().now_us()) && _pause->start(PAUSE_US)) return;
 	if (once_more) return _find_agent();
 	if (loss == Loss::OLD_VERSION)
 		log("update qrexec in that domain, or on the host: versions ", VERSION_MIN, " to ", VERSION,
@@ -163,7 +181,7 @@ void Daemon::_let_go_of_all()
 {
 	_waiting.clear();
 	while (!_visits.empty()) _visits.front()->leave();
-	while (!_calls.empty()) over(*_calls.front());
+	while (!_calls.empty()) _calls.front()->leave();
 	_ports.give_back_all();
 }
 
@@ -185,6 +203,7 @@ void Daemon::leave(Visit &visit)
 
 void Daemon::over(Requested_call &call)
 {
+	_requested_bytes -= call.name_bytes();
 	_over.splice(_over.end(), _calls, call.place);
 	post();
 }
@@ -262,8 +281,10 @@ void Daemon::_requested(Type type, Bytes body)
 		log("domain ", _settings.name, " asks for a call with a broken name or ident: refused");
 		return refuse(ident);
 	}
-	if (_calls.size() >= REQUESTS_MAX) {
-		log("domain ", _settings.name, " asks for more than ", REQUESTS_MAX, " calls at once");
+	size_t const name_bytes = trigger->service.size();
+	if (_calls.size() >= REQUESTS_MAX || name_bytes > REQUESTED_BYTES_MAX - _requested_bytes) {
+		log("domain ", _settings.name, " asks for more than ", REQUESTS_MAX,
+			" calls at once, or names services of more than ", REQUESTED_BYTES_MAX, " bytes");
 		return refuse(ident);
 	}
 	Policy_request request{.source = _settings.name,
@@ -275,6 +296,7 @@ void Daemon::_requested(Type type, Bytes body)
 		std::make_unique<Requested_call>(_loop, host, _policy, ident, std::move(request)));
 	Requested_call &call = *_calls.front();
 	call.place = _calls.begin();
+	_requested_bytes += call.name_bytes();
 	call.start();
 }
 

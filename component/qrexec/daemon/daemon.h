@@ -6,6 +6,7 @@
 #include "component/qrexec/daemon/agent_connection.h"
 #include "component/qrexec/daemon/public_socket.h"
 #include "component/qrexec/daemon/requested_call.h"
+#include "component/qrexec/host/rate_limit.h"
 #include "platform/linux/signals.h"
 
 #include <deque>
@@ -26,13 +27,15 @@ public:
 
 	/* What the domain asks for at once, before more is refused. */
 	static constexpr size_t REQUESTS_MAX = 4096;
+	/* The names of services in these: a domain mustn't fill the host's memory with long ones. */
+	static constexpr size_t REQUESTED_BYTES_MAX = 1024 * 1024;
 	/* Services of the host, a process each. */
 	static constexpr size_t HOST_SERVICES_MAX = 1024;
 	/* Programs of the host that are connected. */
 	static constexpr size_t VISITS_MAX = 2 * Port_table::MOST;
 
 private:
-	class Startup_timer;
+	class Timer;
 
 	Settings const &_settings;
 	std::function<void(Exit)> _tell; // that it is ready, or never will be
@@ -43,11 +46,14 @@ private:
 	Port_book _ports;
 	std::list<std::unique_ptr<Visit>> _visits{};
 	std::list<std::unique_ptr<Requested_call>> _calls{};
+	size_t _requested_bytes = 0; // of the calls
 	std::deque<Waits_for_room *> _waiting{};
 	std::list<std::unique_ptr<Visit>> _left{}; // destroyed when nobody is in them
 	std::list<std::unique_ptr<Requested_call>> _over{};
 	std::unordered_map<pid_t, bool> _host_services{};
-	std::unique_ptr<Startup_timer> _timer;
+	std::unique_ptr<Timer> _timer; // ends the wait for an agent that doesn't come
+	std::unique_ptr<Timer> _pause; // before the next one is looked for
+	Rate_limit _losses; // of agents that go as soon as they have come
 	Exit _exit_code = DONE;
 
 	// Signals
@@ -81,6 +87,7 @@ private:
 	void _reap();
 	void _let_go_of_all();
 	void _fail(Exit exit);
+	void _give_up();
 	void _find_agent();
 
 public:

@@ -61,11 +61,12 @@ std::optional<uint32_t> number(std::string_view text)
 	return value;
 }
 
-// The name becomes a part of paths.
+// The name becomes a part of paths; one of digits only would be in the place of another's id.
 bool fit_for_a_name(std::string_view name)
 {
-	return !name.empty() && name.size() < DOMAIN_NAME_BYTES && clean(name, {}) &&
+	bool const path_part = !name.empty() && name.size() < DOMAIN_NAME_BYTES && clean(name, {}) &&
 		!name.starts_with('.');
+	return path_part && name.find_first_not_of("0123456789") != name.npos;
 }
 
 void take_environment(Settings &settings)
@@ -91,7 +92,8 @@ Parsed_settings finish(Settings settings, std::span<char *const> rest)
 	settings.domain = *id;
 	settings.name = rest[1];
 	if (!fit_for_a_name(settings.name))
-		return misuse("\"", settings.name, "\" is no name of a domain: letters, digits, _ - and .");
+		return misuse("\"", settings.name,
+			"\" is no name of a domain: letters, digits, _ - and ., not only digits");
 	if (rest.size() == 3) settings.default_user = rest[2];
 	if (settings.uuid.starts_with("uuid:")) settings.uuid.erase(0, 5);
 	if (!settings.uuid.empty() && !fit_for_a_name(settings.uuid))

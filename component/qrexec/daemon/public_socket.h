@@ -7,6 +7,7 @@
 #include "platform/linux/descriptor.h"
 #include "platform/linux/loop.h"
 
+#include <sys/types.h>
 #include <vector>
 
 namespace bulkhead::qrexec {
@@ -28,10 +29,12 @@ private:
 	Settings const &_settings;
 	Visitors &_visitors;
 	linux_host::Owned_fd _socket{};
+	ino_t _file = 0; // the socket's
 	linux_host::Owned_fd _spare{}; // to turn clients away with when there are too many
 
 	void ready(uint32_t events) override;
 	void _turn_away();
+	std::string _id() const { return std::to_string(_settings.domain); }
 	std::string _path(std::string_view who) const;
 	std::vector<std::string> _links() const;
 

@@ -136,6 +136,7 @@ size_t Requested_call::bytes() const
 void Requested_call::go_on()
 {
 	_waits = false;
+	if (_over) return;
 	uint32_t const own = _host.settings().domain;
 	auto const lease = _host.ports().take(own, nullptr);
 	if (!lease) return _refuse("the domain has as many calls as it can have");

@@ -96,6 +96,12 @@ public:
 
 	void start() { _question.ask(); }
 
+	/* Nobody wants its answer any more. */
+	void leave() { _end(); }
+
+	/* Of the service that it asks for. */
+	size_t name_bytes() const { return _request.service.size(); }
+
 	/* Whether a client may answer it in our place, which it has now. */
 	bool take_over(std::string_view ident);
 };
