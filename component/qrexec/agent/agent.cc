@@ -2,7 +2,26 @@
 
 #include "component/qrexec/host/log.h"
 
+#include <algorithm>
+#include <sys/resource.h>
+
 namespace bulkhead::qrexec {
+
+namespace {
+
+// Of questions that the daemon doesn't read: more are refused. It has room for all programs that
+// ask at once, but not for those that ask and go for ever.
+constexpr size_t UNSENT_MAX = 16 * 1024 * 1024;
+
+// Half of the descriptors are for programs that ask, the rest is for calls that are served.
+size_t programs_max()
+{
+	rlimit files{};
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0) return Programs::PROGRAMS_MAX;
+	return std::min<rlim_t>(Programs::PROGRAMS_MAX, files.rlim_cur / 2);
+}
+
+} // namespace
 
 Agent::Agent(linux_host::Loop &loop, Serving serving, Agent_options options,
 	std::unique_ptr<sdk::Transport> (*opener)(std::string &))
@@ -10,7 +29,7 @@ Agent::Agent(linux_host::Loop &loop, Serving serving, Agent_options options,
 	  _options(std::move(options)),
 	  _calls(loop, std::move(serving), _options.fork_servers, _options.files, *this),
 	  _control(loop, *this, opener),
-	  _programs(loop, *this)
+	  _programs(loop, *this, programs_max())
 {}
 
 bool Agent::start(std::string &why)
@@ -121,6 +140,10 @@ void Agent::asked(uint64_t number)
 	if (_control.version() == 0) return;
 	auto question = _programs.question(number);
 	if (!question) return;
+	if (_control.unsent() > UNSENT_MAX) {
+		log("a call is refused: the daemon doesn't read what it is asked");
+		return _programs.refuse(number);
+	}
 	question->trigger.ident = question->ident;
 	bool const source_lost = !question->trigger.source.empty() && _control.version() < 4;
 	std::array<uint8_t, CONTROL_RING_BYTES> message{};

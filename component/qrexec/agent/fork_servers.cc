@@ -6,11 +6,36 @@
 #include "component/qrexec/host/process.h"
 
 #include <cerrno>
+#include <pwd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace bulkhead::qrexec {
 
 using linux_host::Owned_fd;
+
+namespace {
+
+constexpr size_t ENTRY_MAX = 65536; // of the user database
+
+bool has_id(std::string const &user, uid_t id)
+{
+	std::string memory(ENTRY_MAX, '\0');
+	passwd entry{}, *found = nullptr;
+	(void)getpwnam_r(user.c_str(), &entry, memory.data(), memory.size(), &found);
+	return found && found->pw_uid == id;
+}
+
+// Whether who listens there is the user, or the one that we are.
+bool is_of(std::string_view user, Owned_fd const &socket)
+{
+	ucred peer{};
+	socklen_t size = sizeof(peer);
+	if (getsockopt(socket.value(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+	return peer.uid == geteuid() || has_id(std::string(user), peer.uid);
+}
+
+} // namespace
 
 Fork_servers::Fork_servers(linux_host::Loop &loop, std::string pattern, Events &events)
 	: _loop(loop), _pattern(std::move(pattern)), _events(events)
@@ -40,6 +65,10 @@ bool Fork_servers::hand_over(Service_request const &request)
 	if (int const error = connect_to_service(*path, socket)) {
 		if (error != ENOENT && error != ECONNREFUSED)
 			log("the fork server at ", *path, " isn't used: ", errno_text(error));
+		return false;
+	}
+	if (!is_of(request.user(), socket)) {
+		log("the fork server at ", *path, " isn't used: another user runs it; remove it");
 		return false;
 	}
 	auto call = std::make_unique<Handed_over>(*this, std::move(socket), request);

@@ -63,7 +63,10 @@ public:
 	/* Leaves the calls to them: their end isn't told. */
 	void leave();
 
-	/* False: there is none for this user. */
+	/*
+	 * False: there is none for this user. One that isn't run by the user (or by ours) isn't used:
+	 * in a directory of a group others could have made it.
+	 */
 	bool hand_over(Service_request const &request);
 };
 

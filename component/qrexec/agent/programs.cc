@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <charconv>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <vector>
 
 namespace bulkhead::qrexec {
@@ -21,6 +22,14 @@ constexpr size_t DROPPED_MAX = 2 * COMMAND_MAX;
 
 // Hang-ups are told with whatever is asked for, and this never comes of itself.
 constexpr uint32_t ONLY_ITS_END = EPOLLPRI;
+
+uid_t user_of(Owned_fd const &socket)
+{
+	ucred peer{};
+	socklen_t size = sizeof(peer);
+	bool const known = getsockopt(socket.value(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+	return known ? peer.uid : static_cast<uid_t>(-1);
+}
 
 } // namespace
 
@@ -42,12 +51,22 @@ std::optional<uint64_t> Programs::number_of(std::string_view ident)
 	return whole && digits.front() != '0' ? std::optional(number) : std::nullopt;
 }
 
-Programs::Program::Program(Programs &programs, uint64_t number, Owned_fd socket)
+Programs::Program::Program(Programs &programs, uint64_t number, Owned_fd socket, uid_t user)
 	: _programs(programs),
 	  _number(number),
 	  _socket(std::move(socket)),
+	  _user(user),
 	  _reading(std::make_unique<Reading>())
-{}
+{
+	++_programs._of_user[_user];
+}
+
+Programs::Program::~Program()
+{
+	_programs._loop.remove(*this);
+	auto const of_user = _programs._of_user.find(_user);
+	if (--of_user->second == 0) _programs._of_user.erase(of_user);
+}
 
 Attempt<void> Programs::Program::watch()
 {
@@ -155,23 +174,37 @@ void Programs::Program::_drop()
 
 void Programs::add(Owned_fd socket)
 {
-	if (_programs.size() >= PROGRAMS_MAX && !_make_room()) {
-		log("a program's request is refused: there are ", PROGRAMS_MAX, " calls already");
+	uid_t const user = user_of(socket);
+	if (!_room_for(user)) {
+		log("a request of a program of user ", user, " is refused: there are ", _programs.size(),
+			" calls already");
 		return;
 	}
 	uint64_t const number = ++_last;
-	auto program = std::make_unique<Program>(*this, number, std::move(socket));
+	auto program = std::make_unique<Program>(*this, number, std::move(socket), user);
 	Attempt<void> const watched = program->watch();
 	if (!watched.ok()) return log("a program's request is refused: ", name_of(watched.error()));
 	_programs.emplace(number, std::move(program));
 }
 
-// Of those who haven't asked yet, or were refused and don't leave, the oldest has to go.
-bool Programs::_make_room()
+// Those who haven't asked yet, or were refused and don't leave, have to go for others: first those
+// of the same user. Nobody can take the places of all users.
+bool Programs::_room_for(uid_t user)
 {
-	auto const oldest = std::find_if(_programs.begin(), _programs.end(), [](auto const &each) {
+	auto const of_user = _of_user.find(user);
+	bool const share_left =
+		user == geteuid() || of_user == _of_user.end() || of_user->second < _most - _most / 4;
+	if (share_left && _programs.size() < _most) return true;
+	return _remove_idle(user) || (share_left && _remove_idle({}));
+}
+
+// The oldest; of anybody if no user is named. False: there is none.
+bool Programs::_remove_idle(std::optional<uid_t> user)
+{
+	auto const oldest = std::find_if(_programs.begin(), _programs.end(), [&](auto const &each) {
 		Program::State const state = each.second->state();
-		return state == Program::State::READING || state == Program::State::REFUSED;
+		return (!user || each.second->user() == *user) &&
+			(state == Program::State::READING || state == Program::State::REFUSED);
 	});
 	if (oldest == _programs.end()) return false;
 	_programs.erase(oldest);

@@ -12,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <sys/types.h>
+#include <unordered_map>
 
 namespace bulkhead::qrexec {
 
@@ -55,6 +57,7 @@ private:
 		Programs &_programs;
 		uint64_t const _number;
 		linux_host::Owned_fd _socket;
+		uid_t const _user;
 		State _state = State::READING;
 		std::unique_ptr<Reading> _reading{};
 		Type _type = Type::TRIGGER_SERVICE4;
@@ -69,12 +72,13 @@ private:
 		void _drop();
 
 	public:
-		Program(Programs &programs, uint64_t number, linux_host::Owned_fd socket);
-		~Program() { _programs._loop.remove(*this); }
+		Program(Programs &programs, uint64_t number, linux_host::Owned_fd socket, uid_t user);
+		~Program();
 
 		Attempt<void> watch();
 		State state() const { return _state; }
 		uint64_t number() const { return _number; }
+		uid_t user() const { return _user; }
 		Exec_params call() const { return _call; }
 		uint64_t daemon() const { return _daemon; }
 		Trigger question() const;
@@ -85,15 +89,21 @@ private:
 
 	linux_host::Loop &_loop;
 	Events &_events;
+	size_t const _most;
 	uint64_t _last = 0;
+	std::unordered_map<uid_t, size_t> _of_user{}; // how many
 	std::map<uint64_t, std::unique_ptr<Program>> _programs{}; // by number
 
 	Program *_asking(std::string_view ident);
 	void _remove(Program &program);
-	bool _make_room();
+	bool _room_for(uid_t user);
+	bool _remove_idle(std::optional<uid_t> user);
 
 public:
-	Programs(linux_host::Loop &loop, Events &events) : _loop(loop), _events(events) {}
+	/* `most`: at once; other users than this process's have three quarters of it each. */
+	Programs(linux_host::Loop &loop, Events &events, size_t most = PROGRAMS_MAX)
+		: _loop(loop), _events(events), _most(most)
+	{}
 
 	/* Of an accepted connection. Without an answer if there are too many. */
 	void add(linux_host::Owned_fd socket);

@@ -4,6 +4,8 @@
 #include <deque>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
+#include <vector>
 
 namespace bulkhead::qrexec {
 namespace {
@@ -105,6 +107,32 @@ TEST_F(Requests, are_asked_and_accepted)
 	EXPECT_EQ(hear(one, 8), std::string("\7\0\0\0\1\2\0\0", 8));
 	EXPECT_FALSE(_programs.accept(wanted->ident, {7, 514}, 1)) << "answered once";
 	EXPECT_FALSE(_programs.refuse(wanted->ident));
+}
+
+TEST_F(Requests, of_one_user_leave_places_for_others)
+{
+	if (geteuid() != 0) GTEST_SKIP() << "needs another user";
+	constexpr uid_t NOBODY = 65534;
+	Programs few{_loop, _noted, 8};
+	std::vector<Owned_fd> sockets;
+	auto const asks_as = [&](uid_t user) {
+		std::array<int, 2> ends{};
+		EXPECT_EQ(seteuid(user), 0);
+		EXPECT_EQ(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()), 0);
+		EXPECT_EQ(seteuid(0), 0);
+		sockets.emplace_back(ends[1]);
+		size_t const before = few.size();
+		few.add(Owned_fd(ends[0]));
+		if (few.size() > before) ask(sockets.back(), "test.Add");
+		return few.size() > before;
+	};
+	for (int i = 0; i < 6; ++i) EXPECT_TRUE(asks_as(NOBODY)) << i;
+	EXPECT_FALSE(asks_as(NOBODY));
+	EXPECT_TRUE(asks_as(NOBODY - 1));
+	EXPECT_TRUE(asks_as(0));
+	EXPECT_FALSE(asks_as(NOBODY - 1));
+	EXPECT_FALSE(asks_as(0));
 }
 
 TEST_F(Requests, are_refused_by_an_end)
