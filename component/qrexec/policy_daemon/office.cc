@@ -2,6 +2,8 @@
 
 #include "component/qrexec/policy_daemon/journal.h"
 
+#include <algorithm>
+
 namespace bulkhead::qrexec {
 
 class Notifier::Notice final : public Service_call::Finished
@@ -20,11 +22,13 @@ private:
 
 public:
 	Service_call call;
+	std::string const source;
 
-	Notice(Notifier &notifier, std::string_view gui_domain)
+	Notice(Notifier &notifier, std::string_view gui_domain, std::string_view about)
 		: _notifier(notifier),
 		  _gui_domain(gui_domain),
-		  call(notifier._loop, notifier._children, *this)
+		  call(notifier._loop, notifier._children, *this),
+		  source(about)
 	{}
 
 	void tell(std::string const &trouble)
@@ -41,11 +45,14 @@ Notifier::Notifier(
 
 Notifier::~Notifier() = default;
 
-void Notifier::notify(std::string_view gui_domain, std::string json)
+void Notifier::notify(std::string_view gui_domain, std::string_view source, std::string json)
 {
 	if (gui_domain.empty()) return;
+	auto const of_source = std::ranges::count_if(
+		_notices, [&](auto const &notice) { return notice->source == source; });
+	if (static_cast<size_t>(of_source) >= NOTICES_OF_ONE_MAX) return;
 	if (_notices.size() >= NOTICES_MAX) _notices.pop_front();
-	auto notice = std::make_unique<Notice>(*this, gui_domain);
+	auto notice = std::make_unique<Notice>(*this, gui_domain, source);
 	std::string const trouble =
 		notice->call.start(_ways, gui_domain, "policy.Notify", std::move(json));
 	if (trouble.empty())

@@ -36,12 +36,15 @@ private:
 public:
 	// Of more, the oldest are given up: nobody is there to see them.
 	static constexpr size_t NOTICES_MAX = 32;
+	// Further ones of a source are left out: each costs a process, and a domain could hide others'.
+	static constexpr size_t NOTICES_OF_ONE_MAX = 8;
 
 	Notifier(linux_host::Loop &loop, Children &children, Log_sink &journal,
 		Service_call::Ways const &ways);
 	~Notifier();
 
-	void notify(std::string_view gui_domain, std::string json);
+	/* Of something that `source` has done. */
+	void notify(std::string_view gui_domain, std::string_view source, std::string json);
 };
 
 /* Of the loop's thread. */

@@ -144,8 +144,8 @@ void Question::_refuse(std::string const &why, bool notify)
 {
 	_log(Level::INFO, "denied: " + why);
 	if (notify && !_asked.just_evaluate)
-		_office.notifier.notify(
-			_gui_domain, notice_text("deny", _request(), _source_name, _asked.target));
+		_office.notifier.notify(_gui_domain, _asked.source,
+			notice_text("deny", _request(), _source_name, _asked.target));
 	_asker.answered(DENY);
 }
 
@@ -171,7 +171,7 @@ void Question::_allow(policy::Evaluator &evaluator, policy::Verdict const &verdi
 			": allowed to " + target);
 	if (verdict.notify)
 		_office.notifier.notify(
-			_gui_domain, notice_text("allow", _request(), _source_name, target));
+			_gui_domain, _asked.source, notice_text("allow", _request(), _source_name, target));
 	_asker.answered(writer.text());
 }
 

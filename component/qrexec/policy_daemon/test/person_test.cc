@@ -227,6 +227,19 @@ TEST_F(Policy_daemon_person, is_told_of_denials_and_nobody_waits_for_that)
 	EXPECT_EQ(answer("svc.Loud"), ALLOWED);
 }
 
+TEST_F(Policy_daemon_person, isn_t_told_of_so_much_of_one_domain_that_others_are_hidden)
+{
+	start();
+	for (unsigned i = 0; i < 40; ++i) EXPECT_EQ(answer("svc.Deny"), DENIED);
+	EXPECT_EQ(answer("svc.None", "vault", "relay"), DENIED);
+	unsigned of_work = 0;
+	json last;
+	for (last = notice(); last.at("source") == "work" && of_work < 40; last = notice()) ++of_work;
+	EXPECT_EQ(last.at("source"), "relay");
+	EXPECT_EQ(of_work, 8U);
+	EXPECT_FALSE(told.somebody());
+}
+
 class Policy_daemon_gui_domain : public Policy_daemon_person
 {
 protected:
