@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -57,7 +58,8 @@ int connect_to_local(std::string const &path, Owned_fd &to)
 int listen_locally(std::string const &path, mode_t mode, Owned_fd &to)
 {
 	// It is ready, and has its rights, before anybody can find it.
-	std::string const temporary = path + '.' + std::to_string(getpid());
+	// The character is in no domain's name: it is nobody's socket.
+	std::string const temporary = path + '~' + std::to_string(getpid());
 	sockaddr_un address;
 	if (path.empty()) return ENOENT;
 	if (!address_of(temporary, address)) return ENAMETOOLONG;
@@ -67,8 +69,9 @@ int listen_locally(std::string const &path, mode_t mode, Owned_fd &to)
 	static_cast<void>(unlink(temporary.c_str()));
 	if (bind(socket.value(), reinterpret_cast<sockaddr const *>(&address), sizeof(address)) != 0)
 		return errno;
-	if (chmod(temporary.c_str(), mode) == 0 && listen(socket.value(), SOMAXCONN) == 0 &&
-		rename(temporary.c_str(), path.c_str()) == 0) {
+	// In a directory of several users somebody may have put a link there meanwhile.
+	if (fchmodat(AT_FDCWD, temporary.c_str(), mode, AT_SYMLINK_NOFOLLOW) == 0 &&
+		listen(socket.value(), SOMAXCONN) == 0 && rename(temporary.c_str(), path.c_str()) == 0) {
 		to = std::move(socket);
 		return 0;
 	}

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -44,9 +45,11 @@ Owned_fd listen_unix(std::string const &path, mode_t mode, int &error)
 	error = 0;
 	struct stat found{};
 	if (lstat(path.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) unlink(path.c_str());
-	// Nobody may connect before the mode is what it is to be.
+	// Nobody may connect before the mode is what it is to be, which is the socket's and not of
+	// whatever somebody of the group has put there.
 	if (made && bind(made.value(), reinterpret_cast<sockaddr *>(&address), sizeof(address)) == 0 &&
-		chmod(path.c_str(), mode) == 0 && listen(made.value(), SOMAXCONN) == 0)
+		fchmodat(AT_FDCWD, path.c_str(), mode, AT_SYMLINK_NOFOLLOW) == 0 &&
+		listen(made.value(), SOMAXCONN) == 0)
 		return made;
 	error = errno;
 	return {};
