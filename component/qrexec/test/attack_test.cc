@@ -75,8 +75,7 @@ protected:
 	}
 };
 
-INSTANTIATE_TEST_SUITE_P(
-	, Qrexec_hostile_domain, testing::Values("socket", "shm"), transport_name);
+INSTANTIATE_TEST_SUITE_P(, Qrexec_hostile_domain, testing::Values("socket", "shm"), transport_name);
 
 TEST_P(Qrexec_hostile_domain, cant_fill_the_memory_of_the_host_with_long_names)
 {
@@ -104,8 +103,8 @@ TEST_P(Qrexec_hostile_domain, isn_t_found_by_the_name_of_another)
 	Other const second = other(44, "work");
 	EXPECT_EQ(link("work.new"), "qrexec.43");
 	EXPECT_EQ(link("work"), "qrexec.44");
-	Process &digits = world.start({DAEMON, "--direct", "--socket-dir=" + world.socket_directory(),
-									  "45", "44", me()},
+	Process &digits = world.start(
+		{DAEMON, "--direct", "--socket-dir=" + world.socket_directory(), "45", "44", me()},
 		world.domain(0, "dom0"));
 	EXPECT_EQ(digits.exit_code(), 1);
 }
@@ -128,8 +127,7 @@ TEST_P(Qrexec_hostile_domain, that_ends_late_leaves_the_name_to_its_successor)
 class Qrexec_hostile_caller : public Agent_programs
 {};
 
-INSTANTIATE_TEST_SUITE_P(
-	, Qrexec_hostile_caller, testing::Values("socket", "shm"), transport_name);
+INSTANTIATE_TEST_SUITE_P(, Qrexec_hostile_caller, testing::Values("socket", "shm"), transport_name);
 
 TEST_P(Qrexec_hostile_caller, that_ends_its_input_for_ever_loses_its_call)
 {
