@@ -50,7 +50,7 @@ void take_empty_streams()
 /* Until here, wherever this machine likes; then on the first CPU only. */
 void measure(std::vector<Part> const &parts, Options const &options, std::string const &directory)
 {
-	printf("medians of rounds in turns; all processes on one CPU, or wherever the kernel likes\n");
+	printf("all processes wherever the kernel likes, then all on one CPU\n");
 	for (Part const &part : parts) part.run({directory + "/all-" + part.name, "all CPUs", options});
 	(void)placements(); // before this process is pinned
 	pin_asker();
