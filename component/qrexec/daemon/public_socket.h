@@ -4,15 +4,14 @@
 // uuid. All are there exactly as long as the daemon has an agent.
 
 #include "component/qrexec/daemon/settings.h"
-#include "platform/linux/descriptor.h"
-#include "platform/linux/loop.h"
+#include "component/qrexec/host/unix_server.h"
 
-#include <sys/types.h>
+#include <optional>
 #include <vector>
 
 namespace bulkhead::qrexec {
 
-class Public_socket final : private linux_host::Loop::Source
+class Public_socket final : private Unix_server::Accepted
 {
 public:
 	class Visitors
@@ -28,12 +27,9 @@ private:
 	linux_host::Loop &_loop;
 	Settings const &_settings;
 	Visitors &_visitors;
-	linux_host::Owned_fd _socket{};
-	ino_t _file = 0; // the socket's
-	linux_host::Owned_fd _spare{}; // to turn clients away with when there are too many
+	std::optional<Unix_server> _server{};
 
-	void ready(uint32_t events) override;
-	void _turn_away();
+	void accepted(Unix_server &, linux_host::Owned_fd connection) override;
 	std::string _id() const { return std::to_string(_settings.domain); }
 	std::string _path(std::string_view who) const;
 	std::vector<std::string> _links() const;
