@@ -21,6 +21,7 @@ struct Launch
 	char *const *arguments;
 	char *const *environment;
 	std::array<int, 3> streams; // to become 0, 1, 2
+	bool inherits;
 	sigset_t const *ignored; // signals that the program shall not find ignored
 };
 
@@ -49,7 +50,7 @@ int become(Launch const &launch)
 		if (result < 0) return errno;
 	}
 	// Those that came to us from whoever has started us.
-	(void)::close_range(STDERR_FILENO + 1, ~0U, 0);
+	if (!launch.inherits) (void)::close_range(STDERR_FILENO + 1, ~0U, 0);
 	for (int number = 1; number < NSIG; ++number)
 		if (::sigismember(launch.ignored, number) == 1) (void)::signal(number, SIG_DFL);
 	sigset_t none;
@@ -108,6 +109,7 @@ std::variant<pid_t, Service_failure> spawn(Program const &program)
 		.arguments = arguments.data(),
 		.environment = environment.data(),
 		.streams = {program.in, program.out, program.errors},
+		.inherits = program.inherits,
 		.ignored = &ignored};
 	sigset_t all, before;
 	::sigfillset(&all);

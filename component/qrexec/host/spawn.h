@@ -28,6 +28,7 @@ struct Program
 	std::vector<std::string> environment{}; // NAME=value
 	int in = 0, out = 1, errors = 2; // its 0, 1, 2; may be the same
 	bool command = false; // a command for a shell: `arguments` end with it
+	bool inherits = false; // descriptors from 3 on that aren't close-on-exec
 };
 
 /* Starts programs as another user. */
@@ -43,8 +44,8 @@ public:
 };
 
 /*
- * As a child of this process, with default signals. Every descriptor of ours that shall not reach
- * it is close-on-exec. Returns when it runs.
+ * As a child of this process, with default signals. Of our descriptors it gets 0 to 2,
+ * and more only if it `inherits`. Returns when it runs.
  */
 std::variant<pid_t, Service_failure> spawn(Program const &program);
 

@@ -255,6 +255,8 @@ Start start_local_program(
 	program.path = arguments[0];
 	program.arguments = arguments;
 	program.arguments[0] = last_part(arguments[0]);
+	// Copies of the caller's own streams, perhaps.
+	program.inherits = true;
 	for (char **entry = environ; entry && *entry; ++entry)
 		if (!std::string_view(*entry).starts_with("QREXEC_AGENT_PID="))
 			program.environment.emplace_back(*entry);
