@@ -35,8 +35,11 @@ public:
 		int32_t exit_code = 0;
 	};
 
-	/* Ring sizes that a caller asks for. */
-	static constexpr size_t RING_BYTES = 65536;
+	/*
+	 * Ring sizes that a caller asks for: some chunks with their headers, so that neither side has
+	 * to sleep for each. Only what is used takes memory.
+	 */
+	static constexpr size_t RING_BYTES = 512 * 1024;
 
 private:
 	std::unique_ptr<sdk::Transport> _transport;

@@ -83,7 +83,7 @@ typedef struct
 /* clang-format off */
 #define BULKHEAD_CALL_OPTIONS_INIT \
 	{sizeof(Bulkhead_call_options), BULKHEAD_CALL_BY_AGENT, NULL, NULL, NULL, NULL, NULL, NULL, \
-		-1, -1, 0, 65536}
+		-1, -1, 0, 524288}
 /* clang-format on */
 
 /*
