@@ -7,7 +7,7 @@
 #                 [STAND_ALONE])
 #   bulkhead_fuzz(NAME manifest_fuzz SOURCES … LINK … CORPUS fuzz/corpus/manifest [DICTIONARY x.dict])
 #   bulkhead_bench(NAME ram_bench SOURCES … LINK …)
-#   bulkhead_program(NAME bulkhead SOURCES … LINK … [NO_INSTALL] [STATIC])
+#   bulkhead_program(NAME bulkhead SOURCES … LINK … [NO_INSTALL] [STATIC] [DESTINATION sbin])
 #
 # PKG_CONFIG names libraries that only pkg-config knows; they are linked, and they reach the installed package files.
 # In a freestanding build (BULKHEAD_FREESTANDING) only libraries marked FREESTANDING exist; the rest vanishes silently.
@@ -292,7 +292,7 @@ endfunction()
 # STATIC: a program whose start is a good part of what it does. Optimised builds link it without shared libraries, where the
 # machine has what that takes; it may not look up users or hosts then.
 function(bulkhead_program)
-	cmake_parse_arguments(PARSE_ARGV 0 ARG "NO_INSTALL;STATIC" "NAME" "SOURCES;LINK;PKG_CONFIG")
+	cmake_parse_arguments(PARSE_ARGV 0 ARG "NO_INSTALL;STATIC" "NAME;DESTINATION" "SOURCES;LINK;PKG_CONFIG")
 	_bulkhead_check_arguments(bulkhead_program)
 	if(BULKHEAD_FREESTANDING)
 		return()
@@ -304,8 +304,11 @@ function(bulkhead_program)
 		_bulkhead_link_statically(${ARG_NAME})
 	endif()
 	add_dependencies(programs ${ARG_NAME})
+	if(NOT ARG_DESTINATION)
+		set(ARG_DESTINATION ${CMAKE_INSTALL_BINDIR})
+	endif()
 	if(NOT ARG_NO_INSTALL)
-		install(TARGETS ${ARG_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+		install(TARGETS ${ARG_NAME} RUNTIME DESTINATION ${ARG_DESTINATION})
 	endif()
 endfunction()
 
@@ -315,7 +318,8 @@ function(_bulkhead_link_statically TARGET)
 	check_cxx_source_compiles("#include <string>\nint main(int n, char **a) { return int(std::string(a[n - 1]).size()); }"
 		BULKHEAD_STATIC_PROGRAMS)
 	if(BULKHEAD_STATIC_PROGRAMS)
-		target_link_options(${TARGET} PRIVATE -static)
+		# Read-only data beside the code: a page fault in four less when it starts.
+		target_link_options(${TARGET} PRIVATE -static LINKER:-z,noseparate-code)
 	endif()
 endfunction()
 
