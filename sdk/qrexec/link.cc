@@ -185,7 +185,8 @@ Done Link::ask_daemon(std::string const &directory, std::string_view domain, Typ
 
 Done Link::ask_agent(std::string const &socket, Trigger trigger)
 {
-	if (trigger.service.empty()) return _fail(Link_error::BAD_NAME, "the service has no name");
+	if (trigger.service.empty() || trigger.service.starts_with('+'))
+		return _fail(Link_error::BAD_NAME, "the service has no name");
 	if (trigger.service.size() > SERVICE_NAME_MAX)
 		return _fail(Link_error::TOO_LONG,
 			"the service and its argument have " + std::to_string(trigger.service.size()) +

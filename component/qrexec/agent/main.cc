@@ -4,12 +4,12 @@
 #include "component/qrexec/host/log.h"
 #include "component/qrexec/host/process.h"
 #include "component/qrexec/host/session.h"
+#include "component/qrexec/host/usage.h"
 #include "platform/linux/signals.h"
 #include "sdk/qrexec/link.h"
 
 #include <charconv>
 #include <csignal>
-#include <cstdio>
 #include <fcntl.h>
 #include <getopt.h>
 
@@ -23,19 +23,17 @@ constexpr char MEMINFO_WRITER[] = "/var/run/meminfo-writer.pid";
 constexpr size_t DESCRIPTORS = 65536;
 constexpr int EXIT_USAGE = 2;
 
-void print_usage(FILE *to)
-{
-	std::fprintf(to,
-		"usage: qrexec-agent [options]\n"
-		"Carries calls of this domain ($VCHAN_DOMAIN) to others, and of others to it.\n\n"
-		"  --agent-socket=PATH        where programs ask for calls (%s)\n"
-		"  --fork-server-socket=PATH  where fork servers are, %%s is the user; empty: nowhere\n"
-		"                             (%s)\n"
-		"  --no-fork-server           nowhere\n"
-		"  -h, --help                 prints this\n"
-		"      --version              prints the version\n",
-		AGENT_SOCKET, FORK_SERVERS);
-}
+constexpr char HELP[] =
+	"Usage: qrexec-agent [OPTION]...\n"
+	"Carries calls of this domain ($VCHAN_DOMAIN) to others, and of others to it.\n\n"
+	"  -a, --agent-socket=PATH    where programs ask for calls (/var/run/qubes/qrexec-agent)\n"
+	"  -s, --fork-server-socket=PATH  where fork servers are, %s is the user; empty: nowhere\n"
+	"                             (/var/run/qubes/qrexec-server.%s.sock)\n"
+	"  -S, --no-fork-server       nowhere\n"
+	"  -h, --help                 this text\n"
+	"      --version              version\n"
+	"\n"
+	"Exit codes: 0: ended by a signal, 2: bad usage, 125: it can't run.\n";
 
 /* Whether to go on; else `status`. */
 bool read_options(int argc, char **argv, Agent_options &options, int &status)
@@ -46,28 +44,29 @@ bool read_options(int argc, char **argv, Agent_options &options, int &status)
 		{"agent-socket", required_argument, nullptr, 'a'},
 		{"fork-server-socket", required_argument, nullptr, 's'},
 		{"no-fork-server", no_argument, nullptr, 'S'}, {nullptr, 0, nullptr, 0}};
+	name_program_for_getopt(argv);
 	for (int letter; (letter = getopt_long(argc, argv, "ha:s:S", LONG, nullptr)) != -1;) {
 		switch (letter) {
 		case 'a': options.socket = optarg; break;
 		case 's': options.fork_servers = optarg; break;
 		case 'S': options.fork_servers.clear(); break;
 		case 'h':
-			print_usage(stdout);
+			print(HELP);
 			status = 0;
 			return false;
 		case VERSION_OPTION:
-			std::puts("qrexec-agent " BULKHEAD_VERSION);
+			print_version();
 			status = 0;
 			return false;
 		default:
-			print_usage(stderr);
+			log_where_help_is();
 			status = EXIT_USAGE;
 			return false;
 		}
 	}
 	if (optind == argc) return true;
-	std::fprintf(stderr, "qrexec-agent: %s: takes no arguments\n", argv[optind]);
-	status = EXIT_USAGE;
+	status =
+		wrong_use(EXIT_USAGE, "\"", std::string_view(argv[optind]), "\": it takes no arguments");
 	return false;
 }
 

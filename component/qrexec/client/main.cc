@@ -7,9 +7,9 @@
 #include "component/qrexec/client/run_relay.h"
 #include "component/qrexec/host/log.h"
 #include "component/qrexec/host/process.h"
+#include "component/qrexec/host/usage.h"
 
 #include <cstdlib>
-#include <sys/socket.h>
 #include <unistd.h>
 
 namespace bulkhead::qrexec {
@@ -112,16 +112,6 @@ int call(Client_options const &options)
 		run_relay(std::move(channel), Side::CALLER, std::move(std::get<Local_end>(local)), relay)
 			.exit_code;
 	return options.exit_code ? code : 0;
-}
-
-bool stdin_is_stream_socket()
-{
-	int type = 0;
-	socklen_t size = sizeof(type);
-	if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
-		return true;
-	log("standard input is no stream socket, as --use-stdin-socket wants it");
-	return false;
 }
 
 int run(Client_options const &options)

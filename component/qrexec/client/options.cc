@@ -1,7 +1,7 @@
 #include "component/qrexec/client/options.h"
 
 #include "component/qrexec/client/connect.h"
-#include "component/qrexec/host/log.h"
+#include "component/qrexec/host/usage.h"
 #include "rpc/qrexec/name.h"
 
 #include <charconv>
@@ -25,7 +25,7 @@ option const LONG_OPTIONS[] = {
 };
 
 constexpr std::string_view HELP =
-	"Usage: qrexec-client [OPTION]… -d DOMAIN [-l PROGRAM | -c IDENT,NAME,ID | -e] USER:COMMAND\n"
+	"Usage: qrexec-client [OPTION]... -d DOMAIN [-l PROGRAM | -c IDENT,NAME,ID | -e] USER:COMMAND\n"
 	"Runs a command, or a service (USER:QUBESRPC SERVICE+ARGUMENT dom0), in a domain.\n"
 	"\n"
 	"  -d DOMAIN             name, id or uuid:… of the domain; dom0 with -c: run it here\n"
@@ -50,12 +50,8 @@ Parsed_options exit_with(int code) { return {{}, code}; }
 template <typename... ARGS>
 Parsed_options misuse(ARGS const &...args)
 {
-	log(args...);
-	log("see qrexec-client --help");
-	return exit_with(USAGE);
+	return exit_with(wrong_use(USAGE, args...));
 }
-
-void print(std::string_view text) { (void)!write(STDOUT_FILENO, text.data(), text.size()); }
 
 template <typename T>
 std::optional<T> number(std::string_view text)
@@ -78,6 +74,8 @@ Parsed_options checked(Client_options options)
 		return misuse("the host runs commands only for a domain that has asked: give -c, or start "
 					  "the command itself");
 	if (options.command.empty()) return misuse("the command is empty");
+	if (!refers_to_host(options.domain) && !options.command.contains(':'))
+		return misuse("as whom? A command begins with its user: DEFAULT:", options.command);
 	// A command for the host passes no control ring.
 	size_t const most = refers_to_host(options.domain) ? COMMAND_MAX - 1 : CONTROL_COMMAND_MAX;
 	if (options.command.size() > most) {
@@ -139,10 +137,8 @@ std::optional<Parsed_options> Parser::take(int option)
 		break;
 	}
 	case 'h': print(HELP); return exit_with(0);
-	case VERSION_OPTION:
-		print("qrexec-client (Bulkhead), qrexec protocol 4\n");
-		return exit_with(0);
-	default: log("see qrexec-client --help"); return exit_with(USAGE);
+	case VERSION_OPTION: print_version(); return exit_with(0);
+	default: log_where_help_is(); return exit_with(USAGE);
 	}
 	return {};
 }
@@ -174,6 +170,7 @@ std::optional<Request> parse_request(std::string_view text)
 Parsed_options parse_options(int argc, char **argv)
 {
 	Parser parser;
+	name_program_for_getopt(argv);
 	while (true) {
 		int const option = getopt_long(argc, argv, "hd:l:eEc:tTw:Wk", LONG_OPTIONS, nullptr);
 		if (option < 0) return parser.finish(argc, argv);

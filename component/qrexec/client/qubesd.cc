@@ -2,14 +2,12 @@
 
 #include "component/qrexec/host/log.h"
 #include "component/qrexec/host/process.h"
-#include "platform/linux/descriptor.h"
+#include "sdk/qrexec/local_socket.h"
 
 #include <cerrno>
-#include <cstddef>
 #include <cstdlib>
-#include <cstring>
+#include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 namespace bulkhead::qrexec {
 namespace {
@@ -18,22 +16,6 @@ using linux_host::Owned_fd;
 using namespace std::string_view_literals;
 
 constexpr size_t ANSWER_MAX = 65536;
-
-Owned_fd connect_to(std::string const &path)
-{
-	sockaddr_un address{};
-	address.sun_family = AF_UNIX;
-	if (path.size() >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		return {};
-	}
-	memcpy(address.sun_path, path.c_str(), path.size() + 1);
-	Owned_fd result{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-	if (!result ||
-		connect(result.value(), reinterpret_cast<sockaddr *>(&address), sizeof(address)) != 0)
-		return {};
-	return result;
-}
 
 bool send_all(int fd, std::string_view bytes)
 {
@@ -108,10 +90,11 @@ Qubesd_answer ask_qubesd(
 	std::string_view method, std::string_view destination, std::string_view payload)
 {
 	std::string const path = qubesd_socket();
-	Owned_fd const socket = connect_to(path);
-	if (!socket)
-		return failed("qubesd isn't there (" + path + ": " + errno_text(errno) +
+	Owned_fd socket;
+	if (int const error = connect_to_local(path, socket))
+		return failed("qubesd isn't there (" + path + ": " + errno_text(error) +
 			"); start it: systemctl start qubesd");
+	fcntl(socket.value(), F_SETFL, 0); // it may block
 	bool const keyword = destination.starts_with('@');
 	std::string question(method);
 	question += keyword ? "+ dom0 keyword " : "+ dom0 name ";

@@ -83,7 +83,8 @@ bool Caller::_start_program()
 	}
 	auto started = start_local_program(_options.program, saved);
 	if (Service_failure const *const failure = std::get_if<Service_failure>(&started)) {
-		_end(EXIT_TROUBLE, failure->message);
+		bool const path = _options.program[0].contains('/');
+		_end(EXIT_TROUBLE, failure->message + (path ? "" : "; it needs its whole path"));
 		return false;
 	}
 	_local.emplace(std::move(std::get<Local_end>(started)));

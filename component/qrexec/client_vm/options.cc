@@ -74,6 +74,13 @@ std::string take(Client_vm_options &options, int letter, int &status)
 	return {};
 }
 
+// What getopt_long has just refused.
+std::string wrong_option(char **argv)
+{
+	bool const at_end = optopt == 0 || std::string_view(argv[optind - 1]).starts_with("--");
+	return at_end ? argv[optind - 1] : std::string("-") + static_cast<char>(optopt);
+}
+
 } // namespace
 
 std::optional<Client_vm_options> read_client_vm_options(
@@ -85,6 +92,7 @@ std::optional<Client_vm_options> read_client_vm_options(
 	opterr = 0;
 	for (int letter; (letter = getopt_long(argc, argv, "+tTa:hp:", LONG, nullptr)) != -1;) {
 		why = take(options, letter, status);
+		if (letter == '?') why = wrong_option(argv) + ": " + why;
 		if (!why.empty()) return {};
 	}
 	if (options.help || options.version) return options;
@@ -105,9 +113,9 @@ std::optional<Client_vm_options> read_client_vm_options(
 
 std::string client_vm_usage()
 {
-	return "usage: qrexec-client-vm [options] target service[+argument] [program [arguments]]\n"
+	return "Usage: qrexec-client-vm [OPTION]... TARGET SERVICE[+ARGUMENT] [PROGRAM [ARGUMENT]...]\n"
 		   "Calls a service of another domain, if the policy allows it.\n\n"
-		   "  --buffer-size=BYTES  of the connection, each way, at least (65536)\n"
+		   "  --buffer-size=BYTES  of the connection, each way, at least (524288)\n"
 		   "  -t, --filter-escape-chars-stdout\n"
 		   "                       replaces what isn't printable ASCII by underscores (usual if\n"
 		   "                       standard output is a terminal)\n"
@@ -122,8 +130,11 @@ std::string client_vm_usage()
 		"                       is sent before standard input\n"
 		"  --use-stdin-socket   standard input is a socket, for both ways\n"
 		"  --source-qube=NAME   calls for a remote qube that this domain relays for\n"
-		"  -h, --help           prints this\n"
-		"      --version        prints the version\n";
+		"  -h, --help           this text\n"
+		"      --version        version\n"
+		"\n"
+		"Exit codes: that of the service, or of a program that failed; 125: trouble of qrexec,\n"
+		"126: refused, 127: no such service, 255: the other side has gone, 2: bad usage.\n";
 }
 
 } // namespace bulkhead::qrexec

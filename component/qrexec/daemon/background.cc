@@ -42,23 +42,23 @@ int wait_for(int pipe, Settings const &settings)
 	}
 }
 
-bool open_log(Settings const &settings)
+linux_host::Owned_fd open_log(Settings const &settings)
 {
 	std::string const path = "/var/log/qubes/qrexec." + settings.name + ".log";
 	umask(0007); // for the group qubes, which may write to the directory, too, but not lead us away
-	linux_host::Owned_fd const file{
+	linux_host::Owned_fd file{
 		open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0660)};
-	if (!file) {
+	if (!file)
 		log("no log ", path, ": ", errno_text(errno), "; make the directory, or use --direct");
-		return false;
-	}
-	return dup2(file.value(), STDOUT_FILENO) >= 0 && dup2(file.value(), STDERR_FILENO) >= 0;
+	return file;
 }
 
 } // namespace
 
 std::optional<int> Background::enter(Settings const &settings)
 {
+	linux_host::Owned_fd const messages = open_log(settings);
+	if (!messages) return FAILED;
 	std::array<int, 2> ends{};
 	if (pipe2(ends.data(), O_CLOEXEC) != 0) return FAILED;
 	linux_host::Owned_fd const reading{ends[0]};
@@ -72,7 +72,9 @@ std::optional<int> Background::enter(Settings const &settings)
 		_pipe.reset();
 		return getenv("QREXEC_STARTUP_NOWAIT") ? 0 : wait_for(reading.value(), settings);
 	}
-	if (!open_log(settings) || setsid() < 0) _exit(FAILED);
+	for (int const fd : {STDOUT_FILENO, STDERR_FILENO})
+		if (dup2(messages.value(), fd) < 0) _exit(FAILED);
+	if (setsid() < 0) _exit(FAILED);
 	return {};
 }
 

@@ -1,6 +1,6 @@
 #include "component/qrexec/daemon/options.h"
 
-#include "component/qrexec/host/log.h"
+#include "component/qrexec/host/usage.h"
 #include "rpc/qrexec/name.h"
 #include "sdk/qrexec/link.h"
 
@@ -27,7 +27,7 @@ option const LONG_OPTIONS[] = {
 };
 
 constexpr std::string_view HELP =
-	"Usage: qrexec-daemon [OPTION]… ID NAME [DEFAULT-USER]\n"
+	"Usage: qrexec-daemon [OPTION]... ID NAME [DEFAULT-USER]\n"
 	"Carries questions between the agent of the domain with this id and name, and the host.\n"
 	"\n"
 	"  -u, --uuid=UUID         the domain's uuid, by which it is found as well\n"
@@ -46,12 +46,8 @@ Parsed_settings exit_with(int code) { return {{}, code}; }
 template <typename... ARGS>
 Parsed_settings misuse(ARGS const &...args)
 {
-	log(args...);
-	log("see qrexec-daemon --help");
-	return exit_with(USAGE);
+	return exit_with(wrong_use(USAGE, args...));
 }
-
-void print(std::string_view text) { (void)!write(STDOUT_FILENO, text.data(), text.size()); }
 
 std::optional<uint32_t> number(std::string_view text)
 {
@@ -109,6 +105,7 @@ Parsed_settings finish(Settings settings, std::span<char *const> rest)
 Parsed_settings parse_settings(int argc, char **argv)
 {
 	Settings settings;
+	name_program_for_getopt(argv);
 	while (true) {
 		switch (getopt_long(argc, argv, "hqp:Du:", LONG_OPTIONS, nullptr)) {
 		case -1:
@@ -120,10 +117,8 @@ Parsed_settings parse_settings(int argc, char **argv)
 		case 'u': settings.uuid = optarg; break;
 		case SOCKET_DIR: settings.socket_directory = optarg; break;
 		case 'h': print(HELP); return exit_with(0);
-		case VERSION_OPTION:
-			print("qrexec-daemon (Bulkhead), qrexec protocol 4\n");
-			return exit_with(0);
-		default: log("see qrexec-daemon --help"); return exit_with(USAGE);
+		case VERSION_OPTION: print_version(); return exit_with(0);
+		default: log_where_help_is(); return exit_with(USAGE);
 		}
 	}
 }

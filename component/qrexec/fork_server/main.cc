@@ -3,9 +3,9 @@
 #include "component/qrexec/fork_server/fork_server.h"
 #include "component/qrexec/host/log.h"
 #include "component/qrexec/host/process.h"
+#include "component/qrexec/host/usage.h"
 #include "platform/linux/signals.h"
 
-#include <cstdio>
 #include <cstdlib>
 
 namespace {
@@ -15,12 +15,14 @@ using namespace bulkhead::qrexec;
 
 constexpr size_t DESCRIPTORS = 65536;
 
-constexpr char USAGE[] =
-	"usage: qrexec-fork-server [PATH]\n"
+constexpr int EXIT_USAGE = 1;
+
+constexpr char HELP[] =
+	"Usage: qrexec-fork-server [PATH]\n"
 	"Carries calls to this domain within the session that it is started in, in the background.\n\n"
 	"  PATH        the socket where the agent finds it (/var/run/qubes/qrexec-server.$USER.sock)\n"
-	"  -h, --help  prints this\n"
-	"  --version   prints the version\n";
+	"  -h, --help  this text\n"
+	"  --version   version\n";
 
 /* Empty: there is none, as nobody says who the user is. */
 std::string usual_path()
@@ -74,21 +76,19 @@ int main(int argc, char **argv)
 	prepare_process();
 	std::string_view const argument = argc == 2 ? argv[1] : "";
 	if (argument == "-h" || argument == "--help") {
-		std::fputs(USAGE, stdout);
+		print(HELP);
 		return 0;
 	}
 	if (argument == "--version") {
-		std::puts("qrexec-fork-server " BULKHEAD_VERSION);
+		print_version();
 		return 0;
 	}
-	if (argc > 2 || argument.starts_with('-')) {
-		std::fputs(USAGE, stderr);
-		return 1;
-	}
+	if (argument.starts_with('-'))
+		return wrong_use(EXIT_USAGE, argument, ": there is no such option");
+	if (argc > 2) return wrong_use(EXIT_USAGE, "it takes one path, or none");
 	std::string const path = argument.empty() ? usual_path() : std::string(argument);
-	if (path.empty()) {
-		log("whose session is it? set USER, or give the path of the socket");
-		return 1;
-	}
+	if (path.empty())
+		return wrong_use(
+			EXIT_USAGE, "whose session is it? set USER, or give the path of the socket");
 	return serve(path);
 }

@@ -26,7 +26,9 @@ Attempt<void> Unix_server::start(std::string path, mode_t mode)
 	_path = std::move(path);
 	auto const failed = [&](int error) -> Attempt<void> {
 		_message = "cannot listen at " + _path + ": " +
-			(error == EADDRINUSE ? "another program does, or it is no socket" : errno_text(error));
+			(error == EADDRINUSE      ? "another program does, or it is no socket"
+					: error == ENOENT ? "there is no such directory; make it, or name another path"
+									  : errno_text(error));
 		return error_of_errno(error);
 	};
 	_timer.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));

@@ -52,7 +52,11 @@ void Journal::log(Level, std::string_view message)
 	if (!_write(std::string(message))) ++_lost;
 }
 
-System_log::System_log(char const *program) { openlog(program, LOG_PID, LOG_DAEMON); }
+// Who tries something out by hand reads it at once.
+System_log::System_log(char const *program)
+{
+	openlog(program, LOG_PID | (isatty(STDERR_FILENO) ? LOG_PERROR : 0), LOG_DAEMON);
+}
 
 void System_log::log(Level level, std::string_view message)
 {

@@ -1,7 +1,8 @@
 #include "component/qrexec/policy_daemon/options.h"
 
+#include "component/qrexec/host/usage.h"
+
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <getopt.h>
 
@@ -31,7 +32,7 @@ enum Option : int {
 };
 
 constexpr char DAEMON_HELP[] =
-	"Usage: qrexec-policy-daemon [OPTION…]\n"
+	"Usage: qrexec-policy-daemon [OPTION]...\n"
 	"Decides which calls between domains may be made: answers from memory on a socket.\n\n"
 	"  --policy-path=DIR         policy files; may be repeated, the first counts first\n"
 	"                            (/run/qubes/policy.d, then /etc/qubes/policy.d)\n"
@@ -39,7 +40,7 @@ constexpr char DAEMON_HELP[] =
 	"  --eval-socket-path=PATH   where domains ask (/etc/qubes-rpc/policy.EvalSimple)\n"
 	"  --gui-socket-path=PATH    where GUI domains ask (/etc/qubes-rpc/policy.EvalGUI)\n";
 constexpr char EXEC_HELP[] =
-	"Usage: qrexec-policy-exec [OPTION…] SOURCE TARGET SERVICE[+ARGUMENT]\n"
+	"Usage: qrexec-policy-exec [OPTION]... SOURCE TARGET SERVICE[+ARGUMENT]\n"
 	"Decides one call without the policy daemon, and prints the answer.\n"
 	"Exit code: 0 allowed, 1 not.\n\n"
 	"  --assume-yes-for-ask      as if a person had agreed to the target\n"
@@ -84,17 +85,12 @@ constexpr option EXEC_OPTIONS[] = {{"help", no_argument, nullptr, HELP},
 	{"qrexec-client", required_argument, nullptr, QREXEC_CLIENT},
 	{"calls-within-domain", no_argument, nullptr, CALLS_WITHIN_DOMAIN}, {}};
 
-Exit_code wrong(char const *program, char const *what)
-{
-	fprintf(stderr, "%s: %s; try --help\n", program, what);
-	return {WRONG_USE};
-}
+Exit_code wrong(std::string_view what) { return {wrong_use(WRONG_USE, what)}; }
 
 /* Those that both have. Nothing: taken. */
 class Common
 {
 private:
-	char const *const _program;
 	char const *const _help;
 	bool _own_policy = false;
 
@@ -104,17 +100,20 @@ private:
 		auto const result = std::from_chars(optarg, end, office.system.max_age_ms);
 		if (result.ec == std::errc() && result.ptr == end && office.system.max_age_ms <= 86'400'000)
 			return {};
-		return wrong(_program, "--system-info-max-age: milliseconds, at most a day");
+		return wrong("--system-info-max-age: milliseconds, at most a day");
 	}
 
 public:
-	Common(char const *program, char const *help) : _program(program), _help(help) {}
+	explicit Common(char const *help) : _help(help) {}
 
 	std::optional<Exit_code> take(int option, Office_options &office)
 	{
 		switch (option) {
-		case HELP: printf("%s%s", _help, COMMON_HELP); return Exit_code{0};
-		case VERSION: printf("%s %s\n", _program, BULKHEAD_VERSION); return Exit_code{0};
+		case HELP:
+			print(_help);
+			print(COMMON_HELP);
+			return Exit_code{0};
+		case VERSION: print_version(); return Exit_code{0};
 		case POLICY_PATH:
 			if (!std::exchange(_own_policy, true)) office.policy.clear();
 			office.policy.emplace_back(optarg);
@@ -127,7 +126,7 @@ public:
 		case QREXEC_CLIENT: office.ways.client = optarg; return {};
 		case CALLS_WITHIN_DOMAIN: office.calls_within_domain = true; return {};
 		// getopt has said what is wrong.
-		default: return Exit_code{WRONG_USE};
+		default: log_where_help_is(); return Exit_code{WRONG_USE};
 		}
 	}
 };
@@ -137,7 +136,8 @@ public:
 std::variant<Daemon_options, Exit_code> parse_daemon_options(int argc, char **argv)
 {
 	Daemon_options options;
-	Common common("qrexec-policy-daemon", DAEMON_HELP);
+	Common common(DAEMON_HELP);
+	name_program_for_getopt(argv);
 	optind = 1;
 	for (int option; (option = getopt_long(argc, argv, "hV", DAEMON_OPTIONS, nullptr)) != -1;)
 		switch (option) {
@@ -147,14 +147,15 @@ std::variant<Daemon_options, Exit_code> parse_daemon_options(int argc, char **ar
 		default:
 			if (auto const exit = common.take(option, options.office)) return *exit;
 		}
-	if (optind < argc) return wrong("qrexec-policy-daemon", "takes no arguments");
+	if (optind < argc) return wrong("takes no arguments");
 	return options;
 }
 
 std::variant<Exec_options, Exit_code> parse_exec_options(int argc, char **argv)
 {
 	Exec_options options;
-	Common common("qrexec-policy-exec", EXEC_HELP);
+	Common common(EXEC_HELP);
+	name_program_for_getopt(argv);
 	optind = 1;
 	for (int option; (option = getopt_long(argc, argv, "hV", EXEC_OPTIONS, nullptr)) != -1;)
 		switch (option) {
@@ -164,10 +165,9 @@ std::variant<Exec_options, Exit_code> parse_exec_options(int argc, char **argv)
 			if (auto const exit = common.take(option, options.office)) return *exit;
 		}
 	if (argc - optind == 5)
-		return wrong("qrexec-policy-exec",
+		return wrong(
 			"five arguments, to make the call itself, are out of use: let qrexec-daemon make it");
-	if (argc - optind != 3)
-		return wrong("qrexec-policy-exec", "needs SOURCE, TARGET and SERVICE+ARGUMENT");
+	if (argc - optind != 3) return wrong("needs SOURCE, TARGET and SERVICE+ARGUMENT");
 	options.source = argv[optind];
 	options.target = argv[optind + 1];
 	options.service = argv[optind + 2];

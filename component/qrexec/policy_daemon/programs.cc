@@ -1,16 +1,16 @@
 #include "component/qrexec/policy_daemon/programs.h"
 
+#include "component/qrexec/host/process.h"
 #include "component/qrexec/policy_daemon/journal.h"
 #include "component/qrexec/policy_daemon/server.h"
-#include "component/qrexec/policy_daemon/unix_socket.h"
 #include "platform/linux/signals.h"
 #include "rpc/qrexec/policy_query.h"
+#include "sdk/qrexec/local_socket.h"
 
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <grp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,6 +25,7 @@ namespace {
 constexpr int FAILURE = 1;
 constexpr mode_t SOCKET_MODE = 0660;
 constexpr int FIRST_HANDED_OVER = 3;
+constexpr size_t DESCRIPTORS = 16384;
 
 class Orders final : public linux_host::Signals
 {
@@ -61,14 +62,6 @@ bool take_group(Log_sink &journal)
 	return false;
 }
 
-void raise_descriptor_limit()
-{
-	rlimit limit{};
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-	limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 16384);
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 std::string_view base_name(std::string_view path)
 {
 	size_t const slash = path.rfind('/');
@@ -95,32 +88,28 @@ Owned_fd handed_over(std::string const &path)
 	return {};
 }
 
-bool listen_on(Server &server, std::string const &path, Face face, Log_sink &journal)
+std::string why_not_listening(int error)
+{
+	switch (error) {
+	case 0: return "it can't be waited for";
+	case EADDRINUSE: return "another policy daemon listens there, or it is no socket";
+	case ENOENT: return "there is no such directory; make it, or name another path (--help)";
+	default: return errno_text(error);
+	}
+}
+
+/* Where nobody has asked for a socket there need not be one: `usual` is its path then. */
+bool listen_on(Server &server, std::string const &path, Face face, Log_sink &journal,
+	std::string_view usual = {})
 {
 	int error = 0;
 	Owned_fd socket = handed_over(path);
-	if (!socket) socket = listen_unix(path, SOCKET_MODE, error);
+	if (!socket) error = listen_locally(path, SOCKET_MODE, socket);
 	if (socket && server.listen(std::move(socket), face).ok()) return true;
-	journal.log(Level::ERROR,
-		path + ": " + (error ? strerror(error) : "can't be waited for") +
-			"; is its directory there, and are you allowed to write to it?");
-	return false;
-}
-
-/* As sd_notify(3) of READY=1. */
-void tell_systemd()
-{
-	char const *const path = getenv("NOTIFY_SOCKET");
-	sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-	size_t const size = path ? strlen(path) : 0;
-	if (size < 2 || size >= sizeof(address.sun_path)) return;
-	memcpy(address.sun_path, path, size);
-	if (path[0] == '@') address.sun_path[0] = '\0';
-	Owned_fd const notice(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-	constexpr std::string_view READY = "READY=1";
-	socklen_t const length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
-	(void)sendto(notice.value(), READY.data(), READY.size(), MSG_NOSIGNAL,
-		reinterpret_cast<sockaddr const *>(&address), length);
+	bool const optional = error == ENOENT && path == usual;
+	journal.log(optional ? Level::WARNING : Level::ERROR,
+		"policy: no socket " + path + ": " + why_not_listening(error));
+	return optional;
 }
 
 /* Takes an answer until its end. */
@@ -153,7 +142,7 @@ int run_policy_daemon(Daemon_options options)
 {
 	Journal journal;
 	if (!take_group(journal)) return FAILURE;
-	raise_descriptor_limit();
+	raise_descriptor_limit(DESCRIPTORS);
 	// Whoever reads our messages may go.
 	signal(SIGPIPE, SIG_IGN);
 	Loop loop;
@@ -166,11 +155,12 @@ int run_policy_daemon(Daemon_options options)
 			"fs.inotify.max_user_instances");
 		return FAILURE;
 	}
-	if (!listen_on(server, options.eval_socket, Face::EVAL_SIMPLE, journal) ||
-		!listen_on(server, options.gui_socket, Face::EVAL_GUI, journal) ||
+	Daemon_options const usual{};
+	if (!listen_on(server, options.eval_socket, Face::EVAL_SIMPLE, journal, usual.eval_socket) ||
+		!listen_on(server, options.gui_socket, Face::EVAL_GUI, journal, usual.gui_socket) ||
 		!listen_on(server, options.socket, Face::DAEMONS, journal))
 		return FAILURE;
-	tell_systemd();
+	(void)notify_ready();
 	loop.run();
 	return 0;
 }

@@ -1,8 +1,8 @@
 #include "component/qrexec/policy_daemon/service_call.h"
 
-#include "component/qrexec/policy_daemon/unix_socket.h"
 #include "rpc/policy/token.h"
 #include "rpc/qrexec/name.h"
+#include "sdk/qrexec/local_socket.h"
 
 #include <cerrno>
 #include <csignal>
@@ -122,10 +122,9 @@ Service_call::~Service_call()
 std::string Service_call::_connect(
 	Ways const &ways, std::string_view gui_domain, std::string_view service)
 {
-	int error = 0;
 	if (gui_domain == policy::ADMIN_NAME) {
 		std::string const path = ways.services + '/' + std::string(service);
-		_socket = connect_unix(path, error);
+		int const error = connect_to_local(path, _socket);
 		_to_send = std::string(service) + " dom0 name dom0" + '\0';
 		return _socket ? "" : path + ": " + strerror(error);
 	}

@@ -1,7 +1,7 @@
 #include "component/qrexec/policy_daemon/system_source.h"
 
 #include "component/qrexec/policy_daemon/journal.h"
-#include "component/qrexec/policy_daemon/unix_socket.h"
+#include "sdk/qrexec/local_socket.h"
 #include "tool/policy/host_files.h"
 
 #include <cerrno>
@@ -95,8 +95,8 @@ void System_source::_ask()
 	_asking.swap(_waiting);
 	_received.clear();
 	_to_send = REQUEST;
-	int number = 0;
-	_socket = connect_unix(_options.qubesd, number);
+	_socket.reset();
+	int const number = connect_to_local(_options.qubesd, _socket);
 	if (!_socket || !_loop.add(*this, _socket.value(), EPOLLIN | EPOLLOUT).ok()) {
 		std::string const reason = number ? strerror(number) : "out of resources";
 		return _finish(_options.qubesd + ": " + reason + "; is qubesd running?");

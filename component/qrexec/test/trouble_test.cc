@@ -257,6 +257,13 @@ TEST_P(Qrexec_trouble, programs_say_how_they_are_used)
 			EXPECT_NE(said.find(name), std::string::npos) << name << " " << option << ": " << said;
 			EXPECT_EQ(client.errors(), "") << name << " " << option;
 		}
+		Client client = world.start_client({program, "--no-such-option"}, host);
+		client.in.close();
+		EXPECT_GT(client.process->exit_code(), 0) << name;
+		std::string const errors = client.errors();
+		EXPECT_TRUE(errors.starts_with(name + ": ")) << errors;
+		EXPECT_TRUE(errors.contains("--no-such-option")) << errors;
+		EXPECT_TRUE(errors.ends_with("\n" + name + ": see " + name + " --help\n")) << errors;
 	}
 }
 

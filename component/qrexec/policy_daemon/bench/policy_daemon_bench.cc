@@ -4,7 +4,7 @@
 //
 //	policy_daemon_bench PROGRAM
 
-#include "component/qrexec/policy_daemon/unix_socket.h"
+#include "sdk/qrexec/local_socket.h"
 
 #include <algorithm>
 #include <array>
@@ -36,9 +36,8 @@ constexpr std::string_view QUESTION =
 
 linux_host::Owned_fd connected(std::string const &path)
 {
-	int error = 0;
-	linux_host::Owned_fd socket = connect_unix(path, error);
-	if (socket) fcntl(socket.value(), F_SETFL, 0);
+	linux_host::Owned_fd socket;
+	if (connect_to_local(path, socket) == 0) fcntl(socket.value(), F_SETFL, 0);
 	return socket;
 }
 
@@ -80,8 +79,8 @@ double measure(std::string const &path, unsigned at_once)
 /* A child that answers until it is killed. */
 pid_t start_echo(std::string const &path)
 {
-	int error = 0;
-	linux_host::Owned_fd const socket = listen_unix(path, 0600, error);
+	linux_host::Owned_fd socket;
+	if (listen_locally(path, 0600, socket) != 0) return -1;
 	fcntl(socket.value(), F_SETFL, 0);
 	pid_t const process = fork();
 	if (process) return process;

@@ -73,7 +73,7 @@ TEST_F(Policy_exec, denies_by_a_broken_policy)
 TEST_F(Policy_exec, says_what_is_wrong_with_its_arguments)
 {
 	EXPECT_EQ(exec({"work", "vault"}).code, 2);
-	EXPECT_THAT(exec({"work", "vault"}).text, HasSubstr("try --help"));
+	EXPECT_THAT(exec({"work", "vault"}).text, HasSubstr("see qrexec-policy-exec --help"));
 	EXPECT_THAT(exec({"3", "work", "vault", "svc.Allow", "SOCKET11"}).text,
 		HasSubstr("let qrexec-daemon make it"));
 	EXPECT_EQ(exec({"--nonsense", "work", "vault", "svc.Allow"}).code, 2);
@@ -92,11 +92,21 @@ TEST_F(Policy_exec, has_its_daemon_say_why_it_cant_begin)
 	Printed const nowhere = run({POLICY_DAEMON, "--policy-path=" + path("policy"),
 		"--eval-socket-path=" + path("no/such/place")});
 	EXPECT_EQ(nowhere.code, 1);
-	EXPECT_THAT(nowhere.text, HasSubstr("no/such/place: No such file or directory"));
+	EXPECT_THAT(nowhere.text, HasSubstr("no/such/place: there is no such directory"));
 	Printed const longer = run({POLICY_DAEMON, "--policy-path=" + path("policy"),
 		"--eval-socket-path=/" + std::string(108, 'x')});
 	EXPECT_EQ(longer.code, 1);
 	EXPECT_THAT(longer.text, HasSubstr("File name too long"));
+}
+
+TEST_F(Policy_exec, has_its_daemon_leave_the_socket_of_another_one_alone)
+{
+	Service_socket const other(path("taken"));
+	Printed const second =
+		run({POLICY_DAEMON, "--policy-path=" + path("policy"), "--eval-socket-path=" + path("e"),
+			"--gui-socket-path=" + path("g"), "--socket-path=" + path("taken")});
+	EXPECT_EQ(second.code, 1);
+	EXPECT_THAT(second.text, HasSubstr("taken: another policy daemon listens there"));
 }
 
 } // namespace
