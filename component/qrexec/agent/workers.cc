@@ -14,8 +14,9 @@ namespace bulkhead::qrexec {
 
 using linux_host::Owned_fd;
 
-Workers::Workers(linux_host::Loop &loop, Serving const &serving, Events &events, rlimit files)
-	: _loop(loop), _serving(serving), _events(events), _files(files)
+Workers::Workers(
+	linux_host::Loop &loop, Serving const &serving, Events &events, rlimit files, size_t most)
+	: _loop(loop), _serving(serving), _events(events), _files(files), _most(most)
 {}
 
 Workers::~Workers() { leave(); }
@@ -26,6 +27,7 @@ void Workers::leave()
 	_idle.for_each([](Worker &worker) { delete &worker; });
 	_busy.for_each([](Worker &worker) { delete &worker; });
 	_count = _idle_count = 0;
+	_busy_for.clear();
 }
 
 void Workers::prepare()
@@ -47,6 +49,7 @@ bool Workers::Worker::begin(Service_request const &request)
 	message.msg_iovlen = pieces.size();
 	if (sendmsg(_socket.value(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return false;
 	_token = request.token;
+	_domain = request.params.domain;
 	_name = request.name();
 	_busy = true;
 	return true;
@@ -69,9 +72,16 @@ void Workers::_remove(Worker &worker)
 	delete &worker;
 }
 
+uint64_t Workers::_finish(Worker &worker)
+{
+	auto const busy = _busy_for.find(worker.domain());
+	if (worker.busy() && --busy->second == 0) _busy_for.erase(busy);
+	return worker.finish();
+}
+
 void Workers::_done(Worker &worker, bool leaving)
 {
-	uint64_t const token = worker.finish();
+	uint64_t const token = _finish(worker);
 	worker.bulkhead::Link<Worker>::unlink();
 	if (leaving || _idle_count >= IDLE_MAX) {
 		_remove(worker);
@@ -88,7 +98,7 @@ void Workers::_died(Worker &worker)
 	bool const busy = worker.busy();
 	if (!busy) --_idle_count;
 	if (busy) log(worker.name(), ": its worker has died, and so has the call");
-	uint64_t const token = worker.finish();
+	uint64_t const token = _finish(worker);
 	_remove(worker);
 	_next();
 	if (busy) _events.call_ended(token);
@@ -96,12 +106,27 @@ void Workers::_died(Worker &worker)
 
 void Workers::_next()
 {
-	while (!_queue.empty() && _hand_over(*_queue.front())) _queue.pop_front();
+	for (auto request = _queue.begin(); request != _queue.end();) {
+		if (!_may_have_another((*request)->params.domain))
+			++request;
+		else if (_hand_over(**request))
+			request = _queue.erase(request);
+		else
+			return;
+	}
+}
+
+// The host may always.
+bool Workers::_may_have_another(uint32_t domain) const
+{
+	auto const busy = _busy_for.find(domain);
+	return domain == 0 || busy == _busy_for.end() || busy->second < share(_most);
 }
 
 bool Workers::run(std::unique_ptr<Service_request> &request)
 {
-	if (_queue.empty() && _hand_over(*request)) return true;
+	// As long as there is a worker to spare, the queue has only those who have had their share.
+	if (_may_have_another(request->params.domain) && _hand_over(*request)) return true;
 	// Without a busy one nobody would ever look at the queue again.
 	if (_busy.empty()) return false;
 	_queue.push_back(std::move(request));
@@ -113,6 +138,7 @@ bool Workers::_hand_over(Service_request const &request)
 	while (Worker *const worker = _spare()) {
 		if (worker->begin(request)) {
 			_busy.push_back(*worker);
+			++_busy_for[request.params.domain];
 			return true;
 		}
 		_remove(*worker);
@@ -123,7 +149,7 @@ bool Workers::_hand_over(Service_request const &request)
 // One that is in no list.
 Workers::Worker *Workers::_spare()
 {
-	if (_idle.empty()) return _count < WORKERS_MAX ? _fork() : nullptr;
+	if (_idle.empty()) return _count < _most ? _fork() : nullptr;
 	--_idle_count;
 	return _idle.pop_front();
 }

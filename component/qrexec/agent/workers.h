@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <sys/resource.h>
+#include <unordered_map>
 
 namespace bulkhead::qrexec {
 
@@ -16,6 +17,9 @@ class Workers final
 public:
 	static constexpr size_t WORKERS_MAX = 1024; // calls beyond it wait for a worker
 	static constexpr size_t IDLE_MAX = 32; // of them kept
+
+	/* So many of `most` a domain may have: what it does never stops the calls of others. */
+	static constexpr size_t share(size_t most) { return most - most / 4; }
 
 	class Events
 	{
@@ -34,6 +38,7 @@ private:
 		Workers &_workers;
 		linux_host::Owned_fd _socket;
 		uint64_t _token = 0;
+		uint32_t _domain = 0; // its caller
 		bool _busy = false;
 		std::string _name{};
 
@@ -51,6 +56,7 @@ private:
 		bool begin(Service_request const &request);
 
 		bool busy() const { return _busy; }
+		uint32_t domain() const { return _domain; }
 		std::string const &name() const { return _name; }
 		uint64_t finish()
 		{
@@ -63,23 +69,28 @@ private:
 	Serving const &_serving;
 	Events &_events;
 	rlimit const _files; // limits of the services
+	size_t const _most;
 	List<Worker> _idle{}; // last used first
 	List<Worker> _busy{};
 	size_t _count = 0, _idle_count = 0;
+	std::unordered_map<uint32_t, size_t> _busy_for{}; // by calling domain
 	std::deque<std::unique_ptr<Service_request>> _queue{};
 
 	Worker *_spare();
 	Worker *_fork();
 	[[noreturn]] void _become_worker(int socket);
+	bool _may_have_another(uint32_t domain) const;
 	bool _hand_over(Service_request const &request);
+	uint64_t _finish(Worker &worker);
 	void _remove(Worker &worker);
 	void _done(Worker &worker, bool leaving);
 	void _died(Worker &worker);
 	void _next();
 
 public:
-	/* `files` is the limit of open descriptors that services get. */
-	Workers(linux_host::Loop &loop, Serving const &serving, Events &events, rlimit files);
+	/* `files` is the limit of open descriptors that services get, `most` that of workers. */
+	Workers(linux_host::Loop &loop, Serving const &serving, Events &events, rlimit files,
+		size_t most = WORKERS_MAX);
 	~Workers();
 
 	/* Forks one, while this process is small. */
@@ -90,6 +101,9 @@ public:
 	 * none; the request is as it was.
 	 */
 	bool run(std::unique_ptr<Service_request> &request);
+
+	size_t calls() const { return _count - _idle_count; } // that are served
+	size_t waiting() const { return _queue.size(); } // calls, for a worker
 
 	/* Leaves them to themselves: who has a call ends with it, the others at once. */
 	void leave();

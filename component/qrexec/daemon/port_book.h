@@ -26,18 +26,23 @@ private:
 	struct Entry
 	{
 		Port_table::Lease lease;
+		uint32_t caller;
 		Waiter *waiter;
 	};
 
 	std::vector<Port_table::Storage> _ports;
 	Port_table _table;
 	std::unordered_map<uint32_t, Entry> _taken{}; // by port
+	std::unordered_map<uint32_t, size_t> _taken_by{}; // how many, by caller
 
 public:
 	/* For a domain of this id, `most` calls at once. */
 	explicit Port_book(uint32_t own, size_t most = Port_table::MOST);
 
-	/* A port for a call from a domain; `waiter` may be null. Nothing if none is left. */
+	/*
+	 * A port for a call from a domain; `waiter` may be null. Nothing if none is left, or if a
+	 * domain other than the host has three quarters of those that it shares with others.
+	 */
 	std::optional<Port_table::Lease> take(uint32_t caller, Waiter *waiter);
 
 	/*

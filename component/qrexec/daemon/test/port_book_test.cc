@@ -95,6 +95,22 @@ TEST(Port_book, has_every_port_again_when_the_agent_is_gone)
 	EXPECT_TRUE(book.take(0, &waiter));
 }
 
+TEST(Port_book, has_ports_for_others_whatever_one_caller_takes)
+{
+	constexpr uint32_t LIKE_CALLER = CALLER + 2; // has its ports among the same ones
+	Port_book book{OWN, 16};
+	std::optional<Port_table::Lease> last;
+	for (unsigned i = 0; i < 6; ++i) ASSERT_TRUE(last = book.take(CALLER, nullptr)) << i;
+	EXPECT_FALSE(book.take(CALLER, nullptr));
+	EXPECT_TRUE(book.take(LIKE_CALLER, nullptr));
+	EXPECT_TRUE(book.take(0, nullptr));
+	EXPECT_TRUE(book.ended({CALLER, last->port}));
+	EXPECT_TRUE(book.take(CALLER, nullptr));
+	EXPECT_FALSE(book.take(CALLER, nullptr));
+	book.give_back_all();
+	EXPECT_TRUE(book.take(CALLER, nullptr));
+}
+
 TEST(Port_book, serves_more_than_256_calls_at_once)
 {
 	Port_book book{OWN};
