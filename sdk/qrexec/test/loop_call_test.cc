@@ -61,7 +61,7 @@ Root call_all(Job &job, Loop_call &call, Wanted_call const &wanted, std::string 
 	EXPECT_TRUE(written.ok());
 	auto const finished = co_await call.finish_input(job);
 	EXPECT_TRUE(finished.ok());
-	uint8_t buffer[1000];
+	uint8_t buffer[256];
 	while (true) {
 		auto const n = co_await call.read(job, Stream::OUT, buffer);
 		EXPECT_TRUE(n.ok());
