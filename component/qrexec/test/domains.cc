@@ -11,7 +11,8 @@ namespace fs = std::filesystem;
 
 Process &Domains::start_daemon(Domain const &domain)
 {
-	std::string const socket = _world.socket_directory() + "/qrexec." + std::to_string(domain.id);
+	// The link of its name is made last.
+	std::string const socket = _world.socket_directory() + "/qrexec." + domain.name;
 	Process &daemon = _world.start_daemon(domain);
 	Wire::connect(socket).close(); // what a daemon that was killed has left doesn't count
 	return daemon;

@@ -238,7 +238,7 @@ TEST_P(Qrexec_domains, go_on_after_their_agent_was_started_again)
 	eventually("the daemon to notice",
 		[&] { return !std::filesystem::exists(world.socket_directory() + "/qrexec.7"); });
 	world.start_agent(vault.domain);
-	Wire::connect(world.socket_directory() + "/qrexec.7").close();
+	Wire::connect(world.socket_directory() + "/qrexec.vault").close();
 	EXPECT_EQ(domains.call(work.domain, "vault", "test.Echo", "x"), (Result{0, "x", ""}));
 }
 

@@ -89,7 +89,7 @@ protected:
 
 	void await_daemon(Domain const &domain)
 	{
-		Wire::connect(world.socket_directory() + "/qrexec." + std::to_string(domain.id)).close();
+		Wire::connect(world.socket_directory() + "/qrexec." + domain.name).close();
 	}
 
 	void expect_alive()
