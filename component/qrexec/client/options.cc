@@ -75,7 +75,8 @@ Parsed_options checked(Client_options options)
 					  "the command itself");
 	if (options.command.empty()) return misuse("the command is empty");
 	if (!refers_to_host(options.domain) && !options.command.contains(':'))
-		return misuse("as whom? A command begins with its user: DEFAULT:", options.command);
+		return misuse("as whom? A command begins with its user, as in DEFAULT:",
+			std::string_view(options.command).substr(0, 60));
 	// A command for the host passes no control ring.
 	size_t const most = refers_to_host(options.domain) ? COMMAND_MAX - 1 : CONTROL_COMMAND_MAX;
 	if (options.command.size() > most) {
