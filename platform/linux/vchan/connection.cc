@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 
 namespace bulkhead::linux_host {
 namespace {
@@ -21,6 +22,9 @@ using Done = Attempt<void, Connect_error>;
 enum Subject : uint32_t { LISTENER, WATCH, GREETING, BELL, PENDING };
 
 constexpr unsigned DROPPED_MAX = 8; // connections that a server may end without a word
+
+// Between two looks for a server where nothing tells of its coming.
+constexpr long SEARCH_TICK_NS = 10'000'000;
 
 Connect_error of_errno(int number)
 {
@@ -186,6 +190,7 @@ void Connection::_end_search()
 	_forget(_listener.socket);
 	for (Owned_fd &client : _pending) _forget(client);
 	_watch.end();
+	_forget(_ticks);
 	_forget(_greeting);
 	_endpoint.reset();
 	_to_share.reset();
@@ -290,11 +295,25 @@ Done Connection::_search()
 		auto found = _directory.connect(_name);
 		if (!found.ok()) return _fail_directory(found.error());
 		if (found.value()) return _greet(std::move(found.value()));
-		if (_watch.waiting()) return Ok{};
+		if (_watch.waiting() || _ticks) return Ok{};
 		auto const watched = _directory.watch(_watch, _name, _epoll.value(), WATCH);
-		if (!watched.ok()) return _fail_directory(watched.error());
+		if (!watched.ok() && watched.error() == Connect_error::TOO_MANY_WATCHES)
+			TRY(_search_by_time());
+		else if (!watched.ok())
+			return _fail_directory(watched.error());
 		// It may have come before we watched.
 	}
+}
+
+/* Many processes that search at once use up what a user may have of inotify. */
+Done Connection::_search_by_time()
+{
+	_ticks.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (!_ticks) return _fail("timerfd_create", errno);
+	itimerspec time{};
+	time.it_value.tv_nsec = time.it_interval.tv_nsec = SEARCH_TICK_NS;
+	timerfd_settime(_ticks.value(), 0, &time, nullptr);
+	return _observe(_ticks.value(), EPOLLIN, WATCH);
 }
 
 Done Connection::_greet(Owned_fd server)
@@ -347,6 +366,7 @@ Done Connection::_answered()
 	if (!Bell::suitable(received.descriptors[1].value()))
 		return _fail(Connect_error::BAD_MESSAGE, "what its server rings isn't a socket");
 	_watch.end();
+	_forget(_ticks);
 	(void)epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, _greeting.value(), nullptr);
 	return _attach({.memory = std::move(received.descriptors[0]),
 		.bell = Bell(std::move(_greeting), std::move(received.descriptors[1])),
@@ -462,7 +482,9 @@ void Connection::heard(uint32_t events)
 /* Client: the directory has changed, perhaps for others only. */
 Done Connection::_changed()
 {
-	if (!_watch.look().any || _phase != Phase::SEARCHING) return Ok{};
+	uint64_t count = 0;
+	bool const tick = _ticks && read(_ticks.value(), &count, sizeof(count)) == sizeof(count);
+	if ((!_watch.look().any && !tick) || _phase != Phase::SEARCHING) return Ok{};
 	return _search();
 }
 

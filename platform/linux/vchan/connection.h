@@ -57,6 +57,7 @@ private:
 	Owned_fd _pending[PENDING_MAX]{};
 	unsigned _next_pending = 0;
 	Name_watch _watch{};
+	Owned_fd _ticks{}; // in its place where the system has no more inotify instances: a timer
 	Owned_fd _greeting{}; // to the server that has not answered yet
 	unsigned _dropped = 0; // how many servers have ended without an answer
 	Owned_fd _to_share{}; // the memory, as long as no client has it
@@ -85,6 +86,7 @@ private:
 		Channel_name const &, std::string const &directory, Within_domain);
 
 	Attempt<void, Connect_error> _search();
+	Attempt<void, Connect_error> _search_by_time();
 	Attempt<void, Connect_error> _greet(Owned_fd server);
 	Attempt<void, Connect_error> _changed();
 	Attempt<void, Connect_error> _answered();

@@ -15,11 +15,14 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <vector>
 
 namespace bulkhead::linux_host {
 namespace {
@@ -122,6 +125,44 @@ TEST_F(Connection_test, joins_a_client_that_came_first)
 	ASSERT_TRUE(server.listen(NAME, SIZES, directory).ok()) << server.message();
 	EXPECT_TRUE(readable(client.fd()));
 	meet(server, client);
+}
+
+/* Of a process of another user, as the limit is each user's: nothing that went wrong, or what. */
+char const *search_without_inotify()
+{
+	constexpr uid_t STRANGER = 54321;
+	if (setgid(STRANGER) != 0 || setuid(STRANGER) != 0) return "can't become another user";
+	char place[] = "/tmp/connection_test.XXXXXX";
+	if (!mkdtemp(place)) return "no directory";
+	rlimit const limit{4096, 4096};
+	setrlimit(RLIMIT_NOFILE, &limit);
+	std::vector<int> taken;
+	for (int fd = 0; (fd = inotify_init1(IN_CLOEXEC)) >= 0;) taken.push_back(fd);
+	if (taken.size() > 4000) return nullptr; // the limit of instances can't be reached here
+	Connection server, client;
+	bool const begun = client.connect({7, 9, 512}, place).ok() && !client.joined() &&
+		server.listen({7, 9, 512}, {4096, 4096}, place).ok();
+	for (unsigned i = 0; begun && i < 1000 && !client.joined(); ++i) {
+		pollfd waiting[] = {{client.fd(), POLLIN, 0}, {server.fd(), POLLIN, 0}};
+		if (poll(waiting, 2, 60'000) <= 0) return "nothing tells when to look";
+		if (!client.look().ok() || !server.look().ok()) return "a look failed";
+	}
+	std::filesystem::remove_all(place);
+	return client.joined() ? nullptr : "they didn't meet";
+}
+
+TEST_F(Connection_test, joins_a_client_that_came_first_where_inotify_is_used_up)
+{
+	if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+	pid_t const child = fork();
+	if (child == 0) {
+		char const *const wrong = search_without_inotify();
+		if (wrong) fprintf(stderr, "%s\n", wrong);
+		_exit(wrong ? 1 : 0);
+	}
+	int status = -1;
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, 0);
 }
 
 TEST_F(Connection_test, carries_bytes_both_ways_and_what_came_before_the_client)
