@@ -11,7 +11,7 @@ Calls::Calls(
 	  _names(linux_host::Name_watch::keep()),
 	  _serving(std::move(serving)),
 	  _events(events),
-	  _deadlines(loop, CALLER_WITHIN_US),
+	  _deadlines(loop, Served_call::CALLER_WITHIN_US),
 	  _farewells(loop),
 	  _workers(loop, _serving, *this, files),
 	  _fork_servers(loop, std::move(fork_servers), *this)

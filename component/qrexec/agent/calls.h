@@ -17,9 +17,6 @@ class Calls final : private Served_call::Ended,
 					private Fork_servers::Events
 {
 public:
-	/* How long a call's service waits for its caller to listen. */
-	static constexpr uint64_t CALLER_WITHIN_US = 120'000'000;
-
 	class Events
 	{
 	protected:

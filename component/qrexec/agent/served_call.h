@@ -24,6 +24,9 @@ class Served_call final : private linux_host::Loop::Source,
 						  private Relay::Finished
 {
 public:
+	/* How long a call's service waits for its caller to listen. */
+	static constexpr uint64_t CALLER_WITHIN_US = 120'000'000;
+
 	class Ended
 	{
 	protected:

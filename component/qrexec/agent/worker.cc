@@ -12,8 +12,6 @@
 namespace bulkhead::qrexec {
 namespace {
 
-constexpr uint64_t CALLER_WITHIN_US = 120'000'000;
-
 class Worker_process final : private Served_call::Ended
 {
 private:
@@ -52,7 +50,7 @@ private:
 	int const _socket;
 	Serving const &_serving;
 	linux_host::Loop _loop{};
-	Deadlines _deadlines{_loop, CALLER_WITHIN_US};
+	Deadlines _deadlines{_loop, Served_call::CALLER_WITHIN_US};
 	Use_stdin _use_stdin{*this};
 	Agent_end _agent_end{*this};
 	std::unique_ptr<Served_call> _call{};
