@@ -8,6 +8,7 @@
 #   bulkhead_fuzz(NAME manifest_fuzz SOURCES … LINK … CORPUS fuzz/corpus/manifest [DICTIONARY x.dict])
 #   bulkhead_bench(NAME ram_bench SOURCES … LINK …)
 #   bulkhead_program(NAME bulkhead SOURCES … LINK … [NO_INSTALL] [STATIC] [DESTINATION sbin])
+#   bulkhead_component(NAME files SOURCES … LINK … DESCRIPTION files.toml [NO_INSTALL])
 #
 # PKG_CONFIG names libraries that only pkg-config knows; they are linked, and they reach the installed package files.
 # In a freestanding build (BULKHEAD_FREESTANDING) only libraries marked FREESTANDING exist; the rest vanishes silently.
@@ -357,4 +358,35 @@ function(bulkhead_finish)
 	install(FILES "${PROJECT_BINARY_DIR}/bulkhead-config.cmake"
 		"${PROJECT_BINARY_DIR}/bulkhead-config-version.cmake" DESTINATION ${directory})
 	install(EXPORT bulkhead NAMESPACE bulkhead:: FILE bulkhead-targets.cmake DESTINATION ${directory})
+endfunction()
+
+# What a broker starts in a sandbox: a static program and its description, in build/…/components, installed to
+# lib/bulkhead/components. The target is component_NAME. A sanitized one can't be static: its description then has it
+# see what it needs of this machine.
+function(bulkhead_component)
+	cmake_parse_arguments(PARSE_ARGV 0 ARG "NO_INSTALL" "NAME;DESCRIPTION" "SOURCES;LINK;PKG_CONFIG")
+	_bulkhead_check_arguments(bulkhead_component)
+	if(BULKHEAD_FREESTANDING)
+		return()
+	endif()
+	set(target component_${ARG_NAME})
+	set(directory "${PROJECT_BINARY_DIR}/components")
+	add_executable(${target} ${ARG_SOURCES})
+	target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
+	set_target_properties(${target} PROPERTIES OUTPUT_NAME ${ARG_NAME} RUNTIME_OUTPUT_DIRECTORY "${directory}")
+	_bulkhead_link(${target} PRIVATE ${ARG_LINK})
+	_bulkhead_pkg_config(${target} PRIVATE ${ARG_PKG_CONFIG})
+	file(READ "${ARG_DESCRIPTION}" description)
+	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${ARG_DESCRIPTION}")
+	if(CMAKE_BUILD_TYPE STREQUAL "Sanitize")
+		string(APPEND description "\nsanitized = true\n")
+	else()
+		_bulkhead_link_statically(${target})
+	endif()
+	file(CONFIGURE OUTPUT "${directory}/${ARG_NAME}.toml" CONTENT "${description}" @ONLY)
+	add_dependencies(programs ${target})
+	if(NOT ARG_NO_INSTALL)
+		install(TARGETS ${target} RUNTIME DESTINATION ${CMAKE_INSTALL_LIBDIR}/bulkhead/components)
+		install(FILES "${ARG_DESCRIPTION}" DESTINATION ${CMAKE_INSTALL_LIBDIR}/bulkhead/components)
+	endif()
 endfunction()
