@@ -14,8 +14,8 @@
 //	broker → caller   SERVICE_REFUSED    ident; never a reason
 //	broker → service  EXEC_CMDLINE       Exec_params {id of the caller, port}, "DEFAULT:QUBESRPC
 //	                                     service+argument caller" and NUL, and the client end
-//	either → broker   CONNECTION_TERMINATED   this side is done with the call of that domain and
-//port
+//	either → broker   CONNECTION_TERMINATED   this side is done with the call: the other side's id,
+//	                                     and the port
 //
 // A port is the call's number and its channel's generation.
 
@@ -38,7 +38,7 @@ enum Descriptor : unsigned { MEMORY, BELL_OUT, BELL_IN, DESCRIPTORS };
 
 /*
  * Of the operator's connections only, which besides carry all of the above with the operator as the
- * caller. Each has one answer, in order.
+ * caller. Each has one answer; the next is sent after it.
  */
 enum class Admin : uint32_t {
 	STATUS = 0x1001, // empty; the answer brings a memfd with JSON (doc/domains.md)

@@ -1,0 +1,200 @@
+#pragma once
+
+// The whole logic of a broker: which domains run, and who may call whom. Knows no operating system:
+// its host (host.h) tells it what has happened, and does what it decides.
+//
+//	Broker broker(host, random_port);
+//	broker.apply(plan, evaluator);
+//	broker.adopt(broker.id_of("vault"));   // for each that a broker before has left running
+//	for (;;) {
+//		broker.tick(now_us());               // first of all, and once before what one wait brought
+//		… received, closed, ended, connected; of each gate a bounded number of packets in turn …
+//		… wait, but not beyond broker.next_deadline_us() …
+//	}
+//
+// The host hands in a party's packet only while that party's gate has room for the answer (poll
+// says POLLOUT): who doesn't read what it is told isn't heard, and a domain whose gate is full all
+// the same when an answer is due is ended. Starts, ends and the operator's answers happen in
+// `tick`, some at a time; calls are connected by `received` at once.
+
+#include "domain/broker/host.h"
+#include "domain/gate/message.h"
+#include "rpc/policy/evaluator.h"
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <unordered_map>
+
+namespace bulkhead::domain {
+
+/* Of a domain. */
+enum class State : uint8_t {
+	STOPPED,
+	STARTING, // runs, and hasn't said HELLO yet
+	RUNNING,
+	STOPPING, // its gate is closed; killed if that takes long
+	WAITING, // starts when its time has come and those that it needs run
+	FAILED, // isn't started again, unless the operator or a reload says so
+};
+std::string_view name_of(State state);
+
+/* The broker's limits, besides those of Domain_plan. */
+inline constexpr uint64_t HELLO_US = 30'000'000; // from start to HELLO
+inline constexpr uint64_t GRACE_US = 5'000'000; // from closed gate to kill
+inline constexpr uint64_t CALL_WAIT_US = 30'000'000; // of a call for its target's start
+inline constexpr uint64_t BACK_OFF_MIN_US = 100'000;
+inline constexpr uint64_t BACK_OFF_MAX_US = 30'000'000;
+inline constexpr uint64_t LONG_LIFE_US = 60'000'000; // after which the back-off begins anew
+inline constexpr unsigned WAITING_MAX = 64; // calls that wait for one target's start
+inline constexpr unsigned STARTS_OF_TICK = 4;
+inline constexpr unsigned OPERATORS_MAX = 64; // connections
+inline constexpr unsigned OPERATOR_CALLS_MAX = 256; // of one connection
+inline constexpr size_t REFUSALS_MAX = 64; // distinct ones that are remembered
+inline constexpr size_t REFUSALS_OF_ONE = 16; // of one caller
+inline constexpr unsigned REFUSAL_LINES_MAX = 10; // in the log, of one caller a second
+inline constexpr size_t NAME_SHOWN_MAX = 64; // of a service's name, to the operator
+
+/* A call that is live: a side is through with it when it says so or is gone. */
+struct Call
+{
+	uint32_t port;
+	Party caller; // 0: through with it
+	Party caller_was;
+	Party target;
+	bool waits; // for the target's start
+	bool served; // the target isn't through with it
+	uint64_t since_us;
+	std::string service; // cut to NAME_SHOWN_MAX, while it waits whole
+	std::array<uint8_t, qrexec::IDENT_BYTES> ident;
+};
+
+struct Refusal
+{
+	std::string caller;
+	std::string target; // as the caller wrote it, or where the policy sent it
+	std::string service;
+	std::string reason;
+	uint64_t count;
+	uint64_t last_us;
+};
+
+/* Either side of calls: a domain, or a connection of the operator's. */
+struct Member
+{
+	Party id = 0;
+	std::string name{};
+	unsigned version = 0; // spoken; 0: it hasn't said HELLO
+	unsigned made_live = 0;
+	unsigned made_max = OPERATOR_CALLS_MAX;
+	uint64_t calls_made = 0;
+	uint64_t calls_refused = 0;
+	uint64_t lines_since_us = 0; // when the second began of which `lines` are counted
+	unsigned lines = 0;
+};
+
+/* Plain values, for whoever shows them. */
+struct Domain : Member
+{
+	Domain_plan plan{};
+	State state = State::STOPPED;
+	uint64_t since_us = 0; // of the state
+	uint64_t due_us = 0; // when something is done about it; 0: nothing is to be done
+	uint64_t starts = 0;
+	uint64_t failures = 0;
+	uint64_t back_off_us = 0; // of the last wait
+	std::string last_end{};
+	std::string fault{}; // why it is being ended as a failure, or empty
+	uint64_t calls_served = 0;
+	unsigned served_live = 0;
+	std::vector<uint32_t> waiting{}; // ports of calls, in order
+	State next = State::WAITING; // after STOPPING, if it was asked to end
+	bool asked = false; // to end
+	bool adopted = false; // another broker has talked to it
+	bool gone = false; // from the plan
+};
+
+struct Operator : Member
+{
+	Admin asked{}; // what it waits for, if `waits`
+	bool waits = false;
+	Party about = 0;
+	uint64_t failures = 0; // of that domain, when it was asked
+};
+
+class Broker
+{
+private:
+	using Domains = std::vector<std::unique_ptr<Domain>>;
+
+	Host &_host;
+	uint32_t _port; // the last that was given out
+	policy::Evaluator *_evaluator = nullptr;
+	std::string _name{};
+	Domains _domains{}; // in order of need; those that are gone behind
+	std::unordered_map<Party, Domain *> _by_id{};
+	std::vector<Domain *> _by_number{}; // of the policy's system; null: none of ours
+	std::unordered_map<Party, Operator> _operators{};
+	std::unordered_map<uint32_t, Call> _calls{}; // by port
+	std::unordered_map<uint64_t, unsigned> _live{}; // by caller and target: not given back by it
+	std::deque<Refusal> _refusals{}; // the last is the newest
+	Party _next_id = 1;
+	uint64_t _now_us = 0;
+	uint64_t _next_us = 0;
+	bool _ending = false;
+
+public:
+	/* `port`: random, from where ports are counted. The host outlives the broker. */
+	Broker(Host &host, uint32_t port);
+
+	/*
+	 * Takes a new manifest and policy: what is the same goes on, what is gone stops, what has
+	 * changed starts anew. The evaluator, made with all domains as running AppVMs and dom0, lives
+	 * until the next has taken its place.
+	 */
+	void apply(System_plan plan, policy::Evaluator &evaluator);
+
+	/* A domain runs already, with its gate. After the first `apply`, before the first `tick`. */
+	void adopt(Party domain);
+
+	/* By name, or 0. */
+	Party id_of(std::string_view name) const;
+
+	/* A packet from a gate. What is none of the protocol ends who sent it. */
+	void received(Party from, Bytes packet);
+
+	/* What came wasn't even a packet: too long, or with descriptors. */
+	void broken(Party from, std::string_view reason);
+
+	/* The other side has closed its gate. */
+	void closed(Party party);
+
+	/* A domain's processes are all gone, and its gate. */
+	void ended(Party domain, End const &end);
+
+	/* An operator's connection; false: there are too many, the host closes it. */
+	bool connected(Party party);
+
+	/* Ends all domains, those first that others don't need. */
+	void shut_down();
+
+	/* All have ended after `shut_down`, and who asked for it was told. */
+	bool finished() const;
+
+	/* The time, never less than before, and what is due at it. */
+	void tick(uint64_t now_us);
+
+	/* When `tick` is to be called at the latest; 0: at once. */
+	uint64_t next_deadline_us() const { return _next_us; }
+
+	// What there is to see.
+	std::string_view name() const { return _name; }
+	uint64_t now_us() const { return _now_us; }
+	Domains const &domains() const { return _domains; }
+	std::unordered_map<uint32_t, Call> const &calls() const { return _calls; }
+	std::deque<Refusal> const &refusals() const { return _refusals; }
+	Domain const *find(Party domain) const;
+	Member const *member(Party party) const;
+};
+
+} // namespace bulkhead::domain
