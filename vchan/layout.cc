@@ -55,19 +55,24 @@ size_t region_bytes(Sizes sizes)
 	return PAGE + in_pages(sizes.to_client) + in_pages(sizes.to_server);
 }
 
-Attempt<Attachment, Error> format(std::span<std::byte> region, Sizes wanted, uint32_t generation)
+Attempt<void, Error> format(Control &control, Sizes sizes, uint32_t generation)
 {
-	Sizes const sizes = TRY(rounded(wanted));
 	if (generation > GENERATION_MAX) return Error::BAD_GENERATION;
-	TRY(usable(region));
-	if (region.size() < region_bytes(sizes)) return Error::REGION_TOO_SMALL;
-	Control &control = *::new (static_cast<void *>(region.data())) Control{};
 	constexpr auto RELAXED = std::memory_order_relaxed; // nobody else has the region yet
 	control.header.version.store(VERSION, RELAXED);
 	control.header.to_client_bytes.store(sizes.to_client, RELAXED);
 	control.header.to_server_bytes.store(sizes.to_server, RELAXED);
 	control.header.generation.store(generation, RELAXED);
 	control.header.magic.store(MAGIC, std::memory_order_release);
+	return Ok{};
+}
+
+Attempt<Attachment, Error> format(std::span<std::byte> region, Sizes wanted, uint32_t generation)
+{
+	Sizes const sizes = TRY(rounded(wanted));
+	TRY(usable(region));
+	if (region.size() < region_bytes(sizes)) return Error::REGION_TOO_SMALL;
+	TRY(format(*::new (static_cast<void *>(region.data())) Control{}, sizes, generation));
 	return view(region, sizes, generation, Role::SERVER);
 }
 

@@ -97,6 +97,12 @@ Attempt<Sizes, Error> rounded(Sizes);
 /* Bytes of the region for sizes that are rounded: a control page, and each ring in pages. */
 size_t region_bytes(Sizes);
 
+/*
+ * The server's first step in memory that it hasn't mapped: the words that go to its start, of sizes
+ * that are rounded. Error: BAD_GENERATION (above GENERATION_MAX).
+ */
+Attempt<void, Error> format(Control &, Sizes, uint32_t generation);
+
 enum class Role : uint8_t { SERVER, CLIENT };
 
 /* One side's view of a region. The region is mapped as long as somebody uses this. */

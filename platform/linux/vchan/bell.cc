@@ -1,5 +1,7 @@
 #include "platform/linux/vchan/bell.h"
 
+#include "platform/linux/vchan/take_no_descriptors.h"
+
 #include <cerrno>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -18,6 +20,18 @@ bool Bell::suitable(int fd)
 	length = sizeof(type);
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) return false;
 	return domain == AF_UNIX && type == SOCK_SEQPACKET;
+}
+
+bool Bell::connect(Owned_fd &ringing, Owned_fd &hearing)
+{
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
+		return false;
+	ringing.reset(ends[0]);
+	hearing.reset(ends[1]);
+	take_no_descriptors(ringing.value());
+	take_no_descriptors(hearing.value());
+	return true;
 }
 
 void Bell::ring()

@@ -29,6 +29,9 @@ public:
 	/* Whether these events of `in` say that the peer has ended. */
 	static bool ended(uint32_t events);
 
+	/* What one side rings by and the other hears. False: too many open descriptors, `errno`. */
+	static bool connect(Owned_fd &ringing, Owned_fd &hearing);
+
 	/* One that nobody hears, as nobody is there yet. */
 	Bell() = default;
 	Bell(Owned_fd out, Owned_fd in) : _out(std::move(out)), _in(std::move(in)) {}
@@ -40,6 +43,8 @@ public:
 
 	/* The descriptor that says when the peer rings, or ends. */
 	int in() const { return _in.value(); }
+	/* The one that rings, for who passes a bell on. */
+	int out() const { return _out.value(); }
 };
 
 } // namespace bulkhead::linux_host

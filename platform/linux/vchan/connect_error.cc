@@ -1,5 +1,7 @@
 #include "platform/linux/vchan/connect_error.h"
 
+#include <cerrno>
+
 namespace bulkhead::linux_host {
 
 std::string_view name_of(Connect_error error)
@@ -50,6 +52,19 @@ bulkhead::Error convert_error(Connect_error error, Into<bulkhead::Error>)
 	case Connect_error::SYSTEM: return bulkhead::Error::IO;
 	}
 	return bulkhead::Error::IO;
+}
+
+Connect_error connect_error_of_errno(int number)
+{
+	switch (number) {
+	case EMFILE:
+	case ENFILE:
+	case ETOOMANYREFS: return Connect_error::TOO_MANY_OPEN;
+	case ENOSPC: // of epoll: the limit of watches
+	case ENOMEM:
+	case ENOBUFS: return Connect_error::OUT_OF_MEMORY;
+	default: return Connect_error::SYSTEM;
+	}
 }
 
 } // namespace bulkhead::linux_host

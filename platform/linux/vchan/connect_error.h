@@ -40,6 +40,9 @@ enum class Connect_error : uint8_t {
 /* The error in words, without the particulars that a message has. */
 std::string_view name_of(Connect_error);
 
+/* What a system call of this machine has said. */
+Connect_error connect_error_of_errno(int number);
+
 /* What the outside sees. */
 bulkhead::Error convert_error(Connect_error, Into<bulkhead::Error>);
 

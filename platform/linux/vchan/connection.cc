@@ -2,7 +2,6 @@
 
 #include "platform/linux/clock.h"
 #include "platform/linux/vchan/hello.h"
-#include "platform/linux/vchan/take_no_descriptors.h"
 
 #include <array>
 #include <cerrno>
@@ -25,38 +24,6 @@ constexpr unsigned DROPPED_MAX = 8; // connections that a server may end without
 
 // Between two looks for a server where nothing tells of its coming.
 constexpr long SEARCH_TICK_NS = 10'000'000;
-
-Connect_error of_errno(int number)
-{
-	switch (number) {
-	case EMFILE:
-	case ENFILE:
-	case ETOOMANYREFS: return Connect_error::TOO_MANY_OPEN;
-	case ENOSPC: // of epoll: the limit of watches
-	case ENOMEM:
-	case ENOBUFS: return Connect_error::OUT_OF_MEMORY;
-	default: return Connect_error::SYSTEM;
-	}
-}
-
-/* A socket pair as a bell needs it. */
-bool make_wire(Owned_fd &ringing, Owned_fd &hearing)
-{
-	int ends[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
-		return false;
-	ringing.reset(ends[0]);
-	hearing.reset(ends[1]);
-	take_no_descriptors(ringing.value());
-	take_no_descriptors(hearing.value());
-	return true;
-}
-
-/* Only tells connections apart that use the same memory, so the time will do. */
-uint32_t new_generation()
-{
-	return static_cast<uint32_t>(Monotonic_clock{}.now_us()) & vchan::GENERATION_MAX;
-}
 
 bool peer_user_of(int socket, uid_t &user)
 {
@@ -153,7 +120,7 @@ Connect_error Connection::_fail(Connect_error error, std::string_view text)
 
 Connect_error Connection::_fail(std::string_view call, int number)
 {
-	Connect_error const error = of_errno(number);
+	Connect_error const error = connect_error_of_errno(number);
 	std::string text(call);
 	text.append(": ").append(strerror(number));
 	if (error == Connect_error::TOO_MANY_OPEN)
@@ -452,7 +419,7 @@ Done Connection::_greeted(Owned_fd &client)
 Done Connection::_welcome(Owned_fd &client)
 {
 	Owned_fd ringing, hearing;
-	if (!make_wire(ringing, hearing)) return _fail("socketpair", errno);
+	if (!Bell::connect(ringing, hearing)) return _fail("socketpair", errno);
 	// Before the client believes that we hear it.
 	TRY(_observe(client.value(), Bell::events(), BELL));
 	int const handed[] = {_to_share.value(), hearing.value()};
@@ -539,30 +506,6 @@ int Connection::hand_over()
 	BULKHEAD_ASSERT(joined());
 	_epoll.reset();
 	return _bell.in();
-}
-
-Attempt<Channel_pair, Connect_error> make_channel(vchan::Sizes wanted)
-{
-	auto const sizes = vchan::rounded(wanted);
-	if (!sizes.ok()) return Connect_error::BAD_SIZE;
-	size_t const bytes = vchan::region_bytes(sizes.value());
-	auto memory = Sealed_memory::create(bytes);
-	if (!memory.ok()) return memory.error();
-	auto const mapped = Sealed_memory::map_own(memory.value().value(), bytes);
-	if (!mapped.ok()) return mapped.error();
-	uint32_t const generation = new_generation();
-	auto const formatted = vchan::format(mapped.value().bytes(), sizes.value(), generation);
-	if (!formatted.ok()) return Connect_error::BAD_SIZE;
-	Owned_fd second{fcntl(memory.value().value(), F_DUPFD_CLOEXEC, 0)};
-	Owned_fd to_client, client_hears, to_server, server_hears;
-	bool const made =
-		second && make_wire(to_client, client_hears) && make_wire(to_server, server_hears);
-	if (!made) return of_errno(errno);
-	return Channel_pair{
-		{std::move(memory.value()), Bell(std::move(to_client), std::move(server_hears)),
-			vchan::Role::SERVER, generation},
-		{std::move(second), Bell(std::move(to_server), std::move(client_hears)),
-			vchan::Role::CLIENT, generation}};
 }
 
 } // namespace bulkhead::linux_host

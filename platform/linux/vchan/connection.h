@@ -5,7 +5,7 @@
 // kernel's word on who the peer is and when it dies. Knows no event loop: one descriptor says when
 // to look. loop_connection.h has it wait in a Loop.
 
-#include "platform/linux/vchan/bell.h"
+#include "platform/linux/vchan/channel.h"
 #include "platform/linux/vchan/directory.h"
 #include "platform/linux/vchan/sealed_memory.h"
 #include "vchan/endpoint.h"
@@ -14,15 +14,6 @@
 #include <optional>
 
 namespace bulkhead::linux_host {
-
-/* One side's share of a channel, as `make_channel` or a broker makes it. */
-struct Channel_end
-{
-	Owned_fd memory{}; // as Sealed_memory
-	Bell bell{};
-	vchan::Role role = vchan::Role::SERVER;
-	uint32_t generation = 0;
-};
 
 /* Whether a domain may have a channel to itself: Xen knows none, so only who asks for it has one.
  */
@@ -169,13 +160,5 @@ public:
 	int hand_over();
 	void heard(uint32_t events);
 };
-
-/* The two ends of a new channel. Errors: BAD_SIZE and those of the machine (`errno`). */
-struct Channel_pair
-{
-	Channel_end server;
-	Channel_end client;
-};
-Attempt<Channel_pair, Connect_error> make_channel(vchan::Sizes);
 
 } // namespace bulkhead::linux_host

@@ -16,17 +16,6 @@ constexpr int SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr unsigned NOEXEC_SEAL = 8; // MFD_NOEXEC_SEAL, which older headers lack
 constexpr off_t BYTES_MAX = off_t{1} << 30;
 
-Connect_error of_errno()
-{
-	switch (errno) {
-	case EMFILE:
-	case ENFILE: return Connect_error::TOO_MANY_OPEN;
-	case ENOMEM:
-	case ENOSPC: return Connect_error::OUT_OF_MEMORY;
-	default: return Connect_error::SYSTEM;
-	}
-}
-
 int new_memfd()
 {
 	unsigned const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -56,9 +45,10 @@ Sealed_memory::~Sealed_memory()
 Attempt<Owned_fd, Connect_error> Sealed_memory::create(size_t bytes)
 {
 	Owned_fd memory{new_memfd()};
-	if (!memory) return of_errno();
-	if (ftruncate(memory.value(), static_cast<off_t>(bytes)) != 0) return of_errno();
-	if (fcntl(memory.value(), F_ADD_SEALS, SEALS) != 0) return of_errno();
+	if (!memory) return connect_error_of_errno(errno);
+	if (ftruncate(memory.value(), static_cast<off_t>(bytes)) != 0)
+		return connect_error_of_errno(errno);
+	if (fcntl(memory.value(), F_ADD_SEALS, SEALS) != 0) return connect_error_of_errno(errno);
 	return memory;
 }
 
@@ -83,7 +73,7 @@ Attempt<Sealed_memory, Connect_error> Sealed_memory::map_own(int memory, size_t 
 	// Sealed against writing, or opened for reading only.
 	if (start == MAP_FAILED && (errno == EPERM || errno == EACCES))
 		return Connect_error::BAD_MEMORY;
-	if (start == MAP_FAILED) return of_errno();
+	if (start == MAP_FAILED) return connect_error_of_errno(errno);
 	Sealed_memory mapped;
 	mapped._start = static_cast<std::byte *>(start);
 	mapped._size = bytes;

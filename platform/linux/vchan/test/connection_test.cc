@@ -454,6 +454,8 @@ TEST_F(Connection_test, adopts_the_ends_that_a_broker_has_made)
 	}
 	EXPECT_EQ(open_descriptors(), before);
 	EXPECT_EQ(make_channel({0, 0}).error(), Connect_error::BAD_SIZE);
+	EXPECT_EQ(make_channel({16, 16}, vchan::GENERATION_MAX + 1).error(), Connect_error::BAD_SIZE);
+	EXPECT_EQ(make_channel({16, 16}, 513).value().client.generation, 513U);
 }
 
 TEST_F(Connection_test, is_not_stopped_by_a_peer_that_abuses_the_bell)
