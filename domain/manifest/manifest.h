@@ -41,6 +41,7 @@ struct Position
 {
 	unsigned line = 0;
 	unsigned column = 0;
+	bool operator==(Position const &) const = default;
 };
 
 struct Fault
@@ -115,7 +116,13 @@ struct Domain_plan
 	uint32_t ring_bytes = 256 * 1024; // of each direction of the calls that it serves
 
 	/* Whether a running domain of the one plan is what the other describes. */
-	bool same_as(Domain_plan const &other) const; // all but `at`
+	bool same_as(Domain_plan const &other) const // all but `at`
+	{
+		Domain_plan moved = other;
+		moved.at = at;
+		return *this == moved;
+	}
+	bool operator==(Domain_plan const &) const = default;
 };
 
 struct System_plan
