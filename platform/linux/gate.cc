@@ -27,7 +27,7 @@ Error send_error(int number)
 /* Takes the descriptors that came; false if there were more than fit. */
 bool take(msghdr const &header, std::span<Owned_fd> to, size_t &count)
 {
-	bool fits = (header.msg_flags & MSG_CTRUNC) == 0;
+	bool fits = true;
 	for (cmsghdr const *m = CMSG_FIRSTHDR(&header); m;
 		m = CMSG_NXTHDR(const_cast<msghdr *>(&header), const_cast<cmsghdr *>(m))) {
 		if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS) continue;
@@ -80,8 +80,7 @@ Attempt<void> send_with_descriptors(
 		rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
 		memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
 	}
-	if (sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		return send_error(errno);
+	if (sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return send_error(errno);
 	return Ok{};
 }
 
@@ -103,11 +102,16 @@ Attempt<Gate::Received> receive_with_descriptors(
 		bytes = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (bytes < 0) return error_of_errno(errno);
 	Gate::Received received{.bytes = static_cast<size_t>(bytes)};
-	bool const fit = take(header, descriptors, received.descriptors);
+	bool fit = take(header, descriptors, received.descriptors);
+	bool const lost = (header.msg_flags & MSG_CTRUNC) != 0;
 	bool const cut = (header.msg_flags & MSG_TRUNC) != 0;
-	if (fit && !cut) return received;
+	if (lost && takes == Gate_takes::NOTHING) fit = false;
+	if (fit && !lost && !cut) return received;
 	for (Owned_fd &descriptor : descriptors) descriptor.reset();
-	return cut ? Error::TOO_LONG : Error::INVALID;
+	received.descriptors = 0;
+	if (cut) return Error::TOO_LONG;
+	if (!fit) return Error::INVALID;
+	return received;
 }
 
 Attempt<void> Gate::send(std::span<Bytes const> message, std::span<int const> descriptors)

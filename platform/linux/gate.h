@@ -25,7 +25,7 @@ public:
 	struct Received
 	{
 		size_t bytes = 0; // 0: the other side has closed
-		size_t descriptors = 0;
+		size_t descriptors = 0; // 0, too, if this process may not have as many as were sent
 	};
 
 private:
@@ -58,11 +58,17 @@ public:
 	/*
 	 * The next message. Errors: WOULD_BLOCK, TOO_LONG (it didn't fit; it is gone), INVALID
 	 * (descriptors where none are taken, or more than fit; they are closed and the message gone),
-	 * TOO_MANY_OPEN, IO.
+	 * IO.
 	 */
 	Attempt<Received> receive(Mutable_bytes to, std::span<Owned_fd> descriptors = {});
 
 	void close() { _socket.reset(); }
 };
+
+/* The same for any unix socket, which stays its owner's: of a stream, some bytes are received. */
+Attempt<void> send_with_descriptors(
+	int socket, std::span<Bytes const> message, std::span<int const> descriptors);
+Attempt<Gate::Received> receive_with_descriptors(
+	int socket, Mutable_bytes to, std::span<Owned_fd> descriptors, Gate_takes takes);
 
 } // namespace bulkhead::linux_host

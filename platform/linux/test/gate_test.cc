@@ -3,6 +3,7 @@
 #include <array>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <vector>
 
@@ -108,6 +109,22 @@ TEST_F(A_gate, drops_a_message_with_more_descriptors_than_are_asked_for)
 	EXPECT_FALSE(descriptors[1]);
 	ASSERT_TRUE(send_text(ours, "next").ok());
 	EXPECT_TRUE(receive().ok());
+}
+
+TEST_F(A_gate, delivers_a_message_whose_descriptors_this_process_may_not_have)
+{
+	int const given[] = {0, 0};
+	ASSERT_TRUE(send_text(ours, "two", given).ok());
+	rlimit limit{};
+	ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	rlimit const low{4, limit.rlim_max};
+	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+	auto const received = receive();
+	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ASSERT_TRUE(received.ok());
+	EXPECT_EQ(received.value().bytes, 3U);
+	EXPECT_EQ(received.value().descriptors, 0U);
+	EXPECT_FALSE(descriptors[0]);
 }
 
 TEST_F(A_gate, sends_no_more_descriptors_than_it_may)
