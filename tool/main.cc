@@ -1,8 +1,8 @@
 // The `bulkhead` command: reads the command line; what it does is elsewhere.
 
+#include "sdk/host_system/manifest.h"
 #include "tool/completion.h"
 #include "tool/doctor.h"
-#include "tool/manifest.h"
 #include "tool/outcome.h"
 #include "tool/policy/command_line.h"
 #include "tool/serve.h"
@@ -102,7 +102,7 @@ private:
 		for (CLI::App const *const command : _app.get_subcommands(nullptr))
 			known.push_back({command->get_name(), vfs::Kind::TEXT, ""});
 		fprintf(stderr, "bulkhead: there is no command '%s'; %s\n", unknown[0].c_str(),
-			suggestion(unknown[0], known).c_str());
+			host_system::suggestion(unknown[0], known).c_str());
 		return true;
 	}
 

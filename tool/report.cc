@@ -12,7 +12,7 @@ int report(Trouble const &trouble)
 	return static_cast<int>(trouble.exit);
 }
 
-int report_faults(Manifest const &manifest)
+int report_faults(host_system::Manifest const &manifest)
 {
 	fmt::print(stderr, "{}", manifest.describe_faults());
 	size_t const count = manifest.faults.size();

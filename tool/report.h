@@ -4,7 +4,7 @@
 // line begins with the program's name.
 
 #include "base/log.h"
-#include "tool/manifest.h"
+#include "sdk/host_system/manifest.h"
 #include "tool/outcome.h"
 
 namespace bulkhead::tool {
@@ -13,7 +13,7 @@ namespace bulkhead::tool {
 int report(Trouble const &trouble);
 
 /* Says all faults of a manifest; returns the exit code. */
-int report_faults(Manifest const &manifest);
+int report_faults(host_system::Manifest const &manifest);
 
 /* Standard error. */
 class Stderr_sink final : public Log_sink

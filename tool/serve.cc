@@ -96,7 +96,7 @@ private:
 public:
 	explicit Server(Serve_options const &options)
 		: _options(options),
-		  _manifest(read_manifest(options.manifest)),
+		  _manifest(host_system::read_manifest(options.manifest)),
 		  _system(_loop, _manifest, Log(_sink, options.verbose ? Level::DEBUG : Level::INFO))
 	{}
 

@@ -22,6 +22,7 @@ namespace bulkhead::tool {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using host_system::printable;
 namespace fs = std::filesystem;
 
 // Who looks at a manifest's tree; outlives all tasks that it is handed to.
@@ -93,7 +94,8 @@ public:
 	System system;
 
 	explicit Description(std::string const &path)
-		: manifest(read_manifest(path)), system(_loop, manifest, Log(_sink, Level::WARNING))
+		: manifest(host_system::read_manifest(path)),
+		  system(_loop, manifest, Log(_sink, Level::WARNING))
 	{
 		system.describe();
 	}

@@ -5,12 +5,17 @@
 #include "base/log.h"
 #include "platform/linux/heap.h"
 #include "platform/linux/offload.h"
-#include "tool/hardware.h"
-#include "tool/host_calendar.h"
+#include "sdk/host_system/file_tree.h"
+#include "sdk/host_system/hardware.h"
+#include "sdk/host_system/host_calendar.h"
+#include "tool/host_wires.h"
+#include "tool/outcome.h"
 #include "vfs/plugin/loader.h"
-#include "vfs/tree.h"
 
 namespace bulkhead::tool {
+
+using host_system::Manifest;
+using host_system::Section;
 
 class System
 {
@@ -19,17 +24,15 @@ private:
 	linux_host::Loop &_loop;
 	Log const _log;
 	linux_host::Heap _heap{};
-	Host_calendar _calendar{};
+	host_system::Host_calendar _calendar{};
 	linux_host::Worker_pool _workers;
 	linux_host::Pool_offload _offload;
 	vfs::Plugin_set _plugins{};
-	Hardware _hardware;
-	std::optional<vfs::Tree> _tree{};
+	Host_wires _wires;
+	host_system::Hardware _hardware;
+	host_system::File_tree _files;
 
 	void _load_plugin(Section const &);
-	void _check_file(Section const &);
-	void _attach(Section const &);
-	void _build_tree();
 
 public:
 	/* All of these outlive the system. */
@@ -46,7 +49,7 @@ public:
 	std::optional<Trouble> start();
 
 	/* Only if the manifest has no faults. */
-	vfs::Tree &tree() { return *_tree; }
+	vfs::Tree &tree() { return _files.tree(); }
 };
 
 /* How many requests may wait at a time if the manifest doesn't say. */

@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(uint8_t const *data, size_t size)
 	using namespace bulkhead;
 	static linux_host::Loop loop;
 	std::string text(reinterpret_cast<char const *>(data), size);
-	tool::Manifest manifest = tool::parse_manifest("fuzz.toml", std::move(text));
+	host_system::Manifest manifest = host_system::parse_manifest("fuzz.toml", std::move(text));
 	if (manifest.faults.empty()) {
 		tool::System system(loop, manifest, Log());
 		system.describe();

@@ -1,9 +1,9 @@
-#include "tool/manifest.h"
+#include "sdk/host_system/manifest.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace bulkhead::tool {
+namespace bulkhead::host_system {
 namespace {
 
 using ::testing::HasSubstr;
@@ -173,4 +173,4 @@ TEST(Manifest, a_file_that_cannot_be_read_is_a_fault)
 }
 
 } // namespace
-} // namespace bulkhead::tool
+} // namespace bulkhead::host_system
