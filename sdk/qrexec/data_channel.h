@@ -5,13 +5,9 @@
 
 #include "rpc/qrexec/data_reader.h"
 #include "sdk/libvchan/transport.h"
+#include "sdk/qrexec/side.h"
 
 namespace bulkhead::qrexec {
-
-enum class Side : uint8_t {
-	CALLER, // vchan server; sends standard input
-	SERVICE, // vchan client; sends output, errors and the exit code
-};
 
 /* Belongs to one thread. */
 class Data_channel

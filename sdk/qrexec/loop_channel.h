@@ -6,9 +6,13 @@
 #include "base/event.h"
 #include "base/task.h"
 #include "platform/linux/loop.h"
-#include "platform/linux/vchan/connection.h"
+#include "platform/linux/vchan/channel.h"
 #include "rpc/qrexec/data_reader.h"
-#include "sdk/qrexec/data_channel.h"
+#include "sdk/qrexec/side.h"
+#include "vchan/ring.h"
+
+#include <functional>
+#include <memory>
 
 namespace bulkhead::qrexec {
 
@@ -16,8 +20,13 @@ namespace bulkhead::qrexec {
  * Belongs to the loop's thread. One job reads, one writes; they may be the same. The caller reads
  * standard output and writes standard input, the service the other way round; what a service writes
  * to standard error is given to `errors`, if somebody has asked for it, and else thrown away.
+ *
+ * What is written goes out when its job waits here, at the end of its turn in the loop, or when it
+ * has become much: a few small pieces wake the other side once. Nobody has to wait for `opened`
+ * before he writes.
+ *
  * Errors of all: CANCELLED, TIMEOUT (microseconds of the loop's clock), OUT_OF_FRAMES, BROKEN_PIPE
- * (the other side has closed or died), IO (it has broken the protocol).
+ * (the other side has closed or died), IO (it has broken the protocol). Without a channel: INVALID.
  */
 class Loop_channel final
 {
@@ -26,15 +35,22 @@ private:
 	std::unique_ptr<Inside> _inside;
 
 public:
+	/* What one read or commit may have at most. */
+	static constexpr size_t PIECE_MAX = CHUNK_MAX;
+
 	explicit Loop_channel(linux_host::Loop &loop);
+	/* Closes; what was written before can still be read. No task is left. */
 	~Loop_channel();
 	Loop_channel(Loop_channel const &) = delete;
 	Loop_channel &operator=(Loop_channel const &) = delete;
 
-	/* Takes up an end. Errors: INVALID (no channel), OUT_OF_MEMORY, TOO_MANY_OPEN. */
+	/*
+	 * Takes up an end that a broker has made, whom we trust to have sealed its memory; closes the
+	 * one it had. Errors: INVALID (no channel), OUT_OF_MEMORY, TOO_MANY_OPEN.
+	 */
 	Attempt<void> adopt(linux_host::Channel_end end, Side side);
 
-	/* Until both have greeted. */
+	/* Until the other side has greeted, too. */
 	Task<size_t> opened(Job &job, uint64_t until_us = NEVER_US);
 
 	/* At least a byte; 0: the stream has ended. */
@@ -55,23 +71,37 @@ public:
 	/* Service: a line for the caller's standard error; what doesn't fit now is lost. */
 	void complain(std::string_view text);
 
+	/* Caller: who gets what the service complains about; bytes that change while one looks. */
+	void errors(std::function<void(Bytes)> taker);
+
 	/*
 	 * Without copies, for protocols of many small messages: the bytes that are there (empty: none
-	 * now), of which some are taken; and room for `max` bytes to write (fewer: no more now), of
-	 * which some are committed. `peek` goes across the borders of chunks only after a `consume`.
+	 * now), of which some are taken; and room for `max` bytes to write (fewer: no more now; at most
+	 * PIECE_MAX), of which some are committed at once. `peek` goes across the borders of chunks
+	 * only after a `consume` of all that it has shown. The other side may change what is shown
+	 * while one looks: copy before you check.
 	 */
 	Attempt<Bytes> peek();
 	void consume(size_t bytes);
 	vchan::Pieces<Mutable_bytes> reserve(size_t max);
 	void commit(size_t bytes);
 
-	/* Until there is something to peek at, or the stream has ended (0). */
+	/* Until there is something to peek at: how much; 0: the stream has ended. */
 	Task<size_t> wait_for_data(Job &job, uint64_t until_us = NEVER_US);
-	/* Until so many bytes can be written (at most a quarter of the ring). */
+	/* Until so many bytes can be written: at most PIECE_MAX and a quarter of the ring. */
 	Task<size_t> wait_for_room(Job &job, size_t bytes, uint64_t until_us = NEVER_US);
+
+	/* Sends what was written and gives back what was read, now. */
+	void flush();
 
 	/* Ends it at once; those who wait have CANCELLED. */
 	void cancel();
+
+	/*
+	 * Has `closed` called once, when this gives up the end that it has now: by `cancel`, the next
+	 * `adopt` or its own end.
+	 */
+	void when_closed(std::function<void()> closed);
 };
 
 } // namespace bulkhead::qrexec
