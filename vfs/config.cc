@@ -1,7 +1,6 @@
 #include "vfs/config.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace bulkhead::vfs {
 
@@ -44,43 +43,15 @@ Config_fault wrong_type(std::string_view key, Type found, std::string_view wante
 	return fault_of(key, "is ", described(found), ", and should be ", wanted);
 }
 
-/* How many letters must be added, dropped, changed or swapped; at most the larger size. */
-size_t distance(std::string_view a, std::string_view b)
-{
-	constexpr size_t LONGEST = 32;
-	if (a.size() > LONGEST || b.size() > LONGEST) return LONGEST;
-	size_t rows[3][LONGEST + 1];
-	for (size_t j = 0; j <= b.size(); ++j) rows[0][j] = j;
-	for (size_t i = 1; i <= a.size(); ++i) {
-		size_t *const row = rows[i % 3];
-		size_t const *const above = rows[(i - 1) % 3];
-		size_t const *const above_that = rows[(i + 1) % 3];
-		row[0] = i;
-		for (size_t j = 1; j <= b.size(); ++j) {
-			size_t const changed = above[j - 1] + (a[i - 1] != b[j - 1]);
-			row[j] = std::min({changed, above[j] + 1, row[j - 1] + 1});
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				row[j] = std::min(row[j], above_that[j - 2] + 1);
-		}
-	}
-	return rows[a.size() % 3][b.size()];
-}
-
 Config_fault unknown(std::string_view key, std::span<Key const> known, std::span<Key const> common)
 {
 	Config_fault fault = Config::fault(key, "isn't known here");
-	Key const *nearest = nullptr;
-	size_t least = std::numeric_limits<size_t>::max();
+	Guess guess(key);
 	for (auto const &keys : {known, common})
-		for (Key const &k : keys) {
-			size_t const d = distance(key, k.name);
-			if (d >= least || d > std::max<size_t>(1, k.name.size() / 2)) continue;
-			least = d;
-			nearest = &k;
-		}
-	if (nearest) {
+		for (Key const &k : keys) guess.offer(k.name);
+	if (!guess.nearest().empty()) {
 		put(fault.remedy, "did you mean '");
-		put(fault.remedy, nearest->name);
+		put(fault.remedy, guess.nearest());
 		put(fault.remedy, "'?");
 		return fault;
 	}
@@ -90,22 +61,6 @@ Config_fault unknown(std::string_view key, std::span<Key const> known, std::span
 		put(fault.remedy, k.name);
 	}
 	return fault;
-}
-
-/* The factor that a unit stands for, 0 if it is none. */
-uint64_t factor_of(std::string_view unit)
-{
-	struct Unit
-	{
-		std::string_view name;
-		uint64_t factor;
-	};
-	static constexpr Unit UNITS[] = {{"", 1}, {"B", 1}, {"KiB", 1U << 10}, {"MiB", 1U << 20},
-		{"GiB", 1U << 30}, {"TiB", uint64_t{1} << 40}, {"kB", 1'000}, {"KB", 1'000},
-		{"MB", 1'000'000}, {"GB", 1'000'000'000}, {"TB", 1'000'000'000'000}};
-	for (Unit const &u : UNITS)
-		if (u.name == unit) return u.factor;
-	return 0;
 }
 
 } // namespace
@@ -198,25 +153,6 @@ Attempt<void, Config_fault> Config::check(
 			return missing;
 		}
 	return Ok{};
-}
-
-Attempt<uint64_t> size_of_text(std::string_view text)
-{
-	constexpr uint64_t MOST = std::numeric_limits<int64_t>::max();
-	uint64_t number = 0;
-	size_t digits = 0;
-	for (; digits < text.size() && text[digits] >= '0' && text[digits] <= '9'; ++digits) {
-		uint64_t const digit = static_cast<uint64_t>(text[digits] - '0');
-		if (number > (MOST - digit) / 10) return Error::RANGE;
-		number = number * 10 + digit;
-	}
-	if (digits == 0) return Error::INVALID;
-	std::string_view unit = text.substr(digits);
-	while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
-	uint64_t const factor = factor_of(unit);
-	if (factor == 0) return Error::INVALID;
-	if (number > MOST / factor) return Error::RANGE;
-	return number * factor;
 }
 
 } // namespace bulkhead::vfs

@@ -6,6 +6,7 @@
 
 #include "base/attempt.h"
 #include "base/fixed_string.h"
+#include "base/guess.h"
 
 #include <cstdint>
 #include <span>
@@ -92,7 +93,6 @@ public:
 		std::span<Key const> known, std::span<Key const> common = {}) const;
 };
 
-/* "4096", "64 KiB", "1GiB", "10 MB": a number of bytes. Error: INVALID, RANGE. */
-Attempt<uint64_t> size_of_text(std::string_view text);
+using bulkhead::size_of_text;
 
 } // namespace bulkhead::vfs

@@ -28,28 +28,14 @@
 //	domain = "tpm"
 //	name = "dev"                     # bulkhead.File+dev
 
+#include "domain/manifest/fault.h"
+
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace bulkhead::domain {
-
-/* Both count from 1; 0: none. */
-struct Position
-{
-	unsigned line = 0;
-	unsigned column = 0;
-	bool operator==(Position const &) const = default;
-};
-
-struct Fault
-{
-	Position at;
-	std::string problem;
-	std::string remedy; // may be empty
-};
 
 enum class Start : uint8_t { AT_ONCE, ON_CALL }; // "at_once", "on_call"
 enum class Restart : uint8_t { ALWAYS, ON_FAILURE, NEVER };
@@ -141,6 +127,10 @@ struct Reading
 {
 	System_plan plan{};
 	std::vector<Fault> faults{}; // in the order of the file
+	std::string text{};
+
+	/* All faults as people read them, each with its line and a mark below it. */
+	std::string describe_faults() const;
 };
 
 /*
