@@ -1,6 +1,7 @@
 #include "sdk/qrexec/call.h"
 
 #include "sdk/libvchan/rendezvous.h"
+#include "sdk/libvchan/shm_transport.h"
 
 #include <cerrno>
 #include <charconv>
@@ -64,6 +65,7 @@ struct Call::Inside
 	void watch_link();
 	void forget_link();
 	State look_at_link();
+	std::unique_ptr<sdk::Transport> open_transport(int &error, std::string &why);
 	State connect();
 	bool start_timer();
 	State look_at_channel();
@@ -137,6 +139,28 @@ Call::State Call::Inside::look_at_link()
 	return state;
 }
 
+// The end that came with the answer, else one that listens.
+std::unique_ptr<sdk::Transport> Call::Inside::open_transport(int &error, std::string &why)
+{
+	if (auto end = link.take_end()) {
+		auto transport = std::make_unique<sdk::Shm_transport>();
+		error = transport->adopt(std::move(*end));
+		if (error == 0) return transport;
+		why = transport->message();
+		return nullptr;
+	}
+	return sdk::open_transport(wanted.transport.c_str(),
+		{.server = true,
+			.own = wanted.own_domain,
+			.peer = static_cast<int>(link.answer().domain),
+			.port = static_cast<int>(link.answer().port),
+			.read_bytes = wanted.ring_bytes,
+			.write_bytes = wanted.ring_bytes,
+			.directory = wanted.directory,
+			.within_domain = true},
+		error, why);
+}
+
 // Allowed: the service's side comes to where we listen now.
 Call::State Call::Inside::connect()
 {
@@ -145,16 +169,7 @@ Call::State Call::Inside::connect()
 		return end(State::FAILED, EXIT_TROUBLE, EBADMSG, "the answer names no port to connect to");
 	int error = 0;
 	std::string why;
-	auto transport = sdk::open_transport(wanted.transport.c_str(),
-		{.server = true,
-			.own = wanted.own_domain,
-			.peer = static_cast<int>(answer.domain),
-			.port = static_cast<int>(answer.port),
-			.read_bytes = wanted.ring_bytes,
-			.write_bytes = wanted.ring_bytes,
-			.directory = wanted.directory,
-			.within_domain = true},
-		error, why);
+	auto transport = open_transport(error, why);
 	if (!transport)
 		return end(State::FAILED, EXIT_TROUBLE, error,
 			"no connection to domain " + std::to_string(answer.domain) + ": " + why);

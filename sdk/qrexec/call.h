@@ -23,6 +23,7 @@ struct Wanted_call
 	std::string source{}; // AGENT: a RemoteVM that this domain relays for, or empty
 	std::string command{}; // DAEMON: the whole command line, "user:…", instead of a service
 	std::string user{}; // DAEMON, with a service: who it runs as; empty: DEFAULT
+	// Where the answer brings no channel along, as a broker's does:
 	std::string transport{}; // "shm" or "socket"; empty: by the environment
 	std::string directory{}; // where domains meet; empty: the transport's
 	int own_domain = -1; // -1: $VCHAN_DOMAIN; DAEMON, if that isn't set either: 0

@@ -1,5 +1,6 @@
 #include "sdk/qrexec/link.h"
 
+#include "platform/linux/gate.h"
 #include "sdk/qrexec/local_socket.h"
 
 #include <array>
@@ -227,18 +228,34 @@ Done Link::_send()
 	return Ok{};
 }
 
+// Descriptors are taken from an agent alone, and no more than an answer has.
+Attempt<size_t> Link::_receive_some(Mutable_bytes to)
+{
+	auto const takes =
+		_daemon ? linux_host::Gate_takes::NOTHING : linux_host::Gate_takes::DESCRIPTORS;
+	auto const room = std::span(_brought).subspan(_brought_count);
+	auto const got = TRY(linux_host::receive_with_descriptors(_socket.value(), to, room, takes));
+	_brought_count += got.descriptors;
+	return got.bytes;
+}
+
 Done Link::_receive()
 {
 	while (true) {
 		std::array<uint8_t, 256> buffer;
-		ssize_t const got = recv(_socket.value(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-		if (got < 0 && errno == EINTR) continue;
-		if (got < 0 && errno == EAGAIN) return Ok{};
-		if (got < 0 && errno != ECONNRESET)
-			return _fail(Link_error::SYSTEM, _who() + ": " + strerror(errno));
-		if (got <= 0) return _closed();
-		TRY(_take(std::span(buffer).first(static_cast<size_t>(got))));
-		if (static_cast<size_t>(got) < buffer.size() && _state == State::ANSWERED) return Ok{};
+		auto const received = _receive_some(buffer);
+		Error const error = received.ok() ? Error{} : received.error();
+		if (error == Error::CANCELLED) continue;
+		if (error == Error::WOULD_BLOCK) return Ok{};
+		if (error == Error::INVALID)
+			return _fail(
+				Link_error::BAD_ANSWER, _who() + " gives more descriptors along than fit in here");
+		if (error != Error{} && error != Error::BROKEN_PIPE)
+			return _fail(Link_error::SYSTEM, _who() + ": " + std::string(name_of(error)));
+		size_t const got = received.ok() ? received.value() : 0;
+		if (got == 0) return _closed();
+		TRY(_take(std::span(buffer).first(got)));
+		if (got < buffer.size() && _state == State::ANSWERED) return Ok{};
 	}
 }
 
@@ -257,16 +274,7 @@ Done Link::_closed()
 
 Done Link::_take(Bytes bytes)
 {
-	if (!_daemon) {
-		if (_state == State::ANSWERED) return _more_than_an_answer();
-		size_t const n =
-			copy_bytes(std::span(_buffer).subspan(_filled, Exec_params::BYTES - _filled), bytes);
-		_filled += n;
-		if (_filled < Exec_params::BYTES) return Ok{};
-		_answer = decode_exec_params(_buffer);
-		_state = State::ANSWERED;
-		return n < bytes.size() ? Done(_more_than_an_answer()) : Ok{};
-	}
+	if (!_daemon) return _take_agents_answer(bytes);
 	while (!bytes.empty()) {
 		if (_state == State::ANSWERED) return _more_than_an_answer();
 		auto const read = _reader.read(bytes);
@@ -278,6 +286,35 @@ Done Link::_take(Bytes bytes)
 		if (read.value()) TRY(_take_message(*read.value()));
 	}
 	return Ok{};
+}
+
+Done Link::_take_agents_answer(Bytes bytes)
+{
+	if (_state == State::ANSWERED) return _more_than_an_answer();
+	size_t const n =
+		copy_bytes(std::span(_buffer).subspan(_filled, Exec_params::BYTES - _filled), bytes);
+	_filled += n;
+	if (_filled < Exec_params::BYTES) return Ok{};
+	if (n < bytes.size()) return _more_than_an_answer();
+	if (_brought_count != 0 &&
+		(_brought_count != _brought.size() || !linux_host::Bell::suitable(_brought[1].value()) ||
+			!linux_host::Bell::suitable(_brought[2].value())))
+		return _fail(Link_error::BAD_ANSWER, _who() + " gives along what is no end of a channel");
+	_answer = decode_exec_params(_buffer);
+	_state = State::ANSWERED;
+	return Ok{};
+}
+
+std::optional<linux_host::Channel_end> Link::take_end()
+{
+	bool const answered = _state == State::ANSWERED || _state == State::ENDED;
+	if (!answered || _brought_count != _brought.size()) return {};
+	_brought_count = 0;
+	auto &[memory, bell_out, bell_in] = _brought;
+	return linux_host::Channel_end{.memory = std::move(memory),
+		.bell = linux_host::Bell(std::move(bell_out), std::move(bell_in)),
+		.role = vchan::Role::SERVER,
+		.generation = _answer.port};
 }
 
 Link_error Link::_more_than_an_answer()
@@ -328,7 +365,10 @@ void Link::close()
 	_socket.reset();
 	_to_send.clear();
 	_connected = false;
-	if (_state == State::ASKING) _state = State::IDLE;
+	if (_state != State::ASKING) return;
+	_state = State::IDLE;
+	_brought = {};
+	_brought_count = 0;
 }
 
 } // namespace bulkhead::qrexec

@@ -2,11 +2,14 @@
 
 // The two places where a call is asked for on the same machine: the socket of a domain's daemon, on
 // a host, and the socket of the agent, within a domain. Each is one question and one answer, after
-// which the connection stays open only to tell of the call's end. Nothing blocks.
+// which the connection stays open only to tell of the call's end. An agent whose domain has a
+// broker gives the end of the channel along with its answer. Nothing blocks.
 
-#include "platform/linux/descriptor.h"
+#include "platform/linux/vchan/channel.h"
 #include "rpc/qrexec/message_reader.h"
 
+#include <array>
+#include <optional>
 #include <string>
 
 namespace bulkhead::qrexec {
@@ -60,6 +63,8 @@ private:
 	uint8_t _buffer[Header::BYTES + Exec_params::BYTES]{};
 	Message_reader _reader{_buffer, Direction::DAEMON_TO_CLIENT, LOCAL_VERSION};
 	size_t _filled = 0; // of an agent's answer, in the buffer
+	std::array<linux_host::Owned_fd, 3> _brought{}; // with it: memory, bell out, bell in
+	size_t _brought_count = 0;
 
 	Link_error _fail(Link_error error, std::string message);
 	Attempt<void, Link_error> _begin(std::string path);
@@ -67,9 +72,11 @@ private:
 	Attempt<void, Link_error> _pause();
 	std::string _who() const;
 	Attempt<void, Link_error> _send();
+	Attempt<size_t> _receive_some(Mutable_bytes to);
 	Attempt<void, Link_error> _receive();
 	Attempt<void, Link_error> _closed();
 	Attempt<void, Link_error> _take(Bytes bytes);
+	Attempt<void, Link_error> _take_agents_answer(Bytes bytes);
 	Attempt<void, Link_error> _take_message(Message_reader::Message const &message);
 	Link_error _more_than_an_answer();
 	void _answered();
@@ -107,6 +114,11 @@ public:
 	State state() const { return _state; }
 	/* Domain and port to connect to; once ANSWERED. */
 	Exec_params answer() const { return _answer; }
+	/*
+	 * Our end of the channel, if it came with the answer, once; its generation is the port.
+	 * Otherwise one listens there.
+	 */
+	std::optional<linux_host::Channel_end> take_end();
 	/* The last error in words: what, where, remedy. */
 	std::string const &message() const { return _message; }
 

@@ -1,3 +1,5 @@
+#include "platform/linux/gate.h"
+#include "sdk/libvchan/shm_transport.h"
 #include "sdk/qrexec/call.h"
 #include "sdk/qrexec/test/support.h"
 
@@ -413,6 +415,64 @@ TEST_P(Call_test, runs_64_at_once_in_one_thread)
 		EXPECT_EQ(calls[static_cast<size_t>(i)]->call.exit_code(), i);
 		EXPECT_EQ(calls[static_cast<size_t>(i)]->got, calls[static_cast<size_t>(i)]->wanted);
 	}
+}
+
+// As in a domain of a broker, which has no directory and needs no environment.
+TEST(Call_by_broker, uses_the_channel_that_the_answer_brings_along)
+{
+	Place const place;
+	Fake_server agent(place.path() + "/agent");
+	auto pair = linux_host::make_channel({.to_client = 65536, .to_server = 65536}, PORT);
+	ASSERT_TRUE(pair.ok());
+	Call call;
+	call.start({.socket = agent.path(), .target = "vault", .service = "a.B"});
+	Owned_fd link = agent.accept();
+	{
+		linux_host::Channel_end const end = std::move(pair.value().server);
+		std::string const answer = params(SERVICE_DOMAIN, PORT);
+		Bytes const message = bytes_of(answer);
+		std::vector<int> const descriptors{end.memory.value(), end.bell.out(), end.bell.in()};
+		ASSERT_TRUE(
+			linux_host::send_with_descriptors(link.value(), {&message, 1}, descriptors).ok());
+	}
+	// The agent's end doesn't matter any more.
+	link.reset();
+	auto transport = std::make_unique<sdk::Shm_transport>();
+	ASSERT_EQ(transport->adopt(std::move(pair.value().client)), 0);
+	Data_channel service(std::move(transport), Side::SERVICE);
+	until({call.fd(), service.fd()}, [&] {
+		call.look();
+		return service.look() == Data_channel::State::OPEN && call.state() == State::OPEN;
+	});
+	ASSERT_TRUE(service.send_exit_code(3));
+	until({call.fd()}, [&] {
+		if (call.look() != State::OPEN) return true;
+		call.arm(true, false);
+		call.peek();
+		return call.state() != State::OPEN;
+	});
+	EXPECT_EQ(call.state(), State::ENDED);
+	EXPECT_EQ(call.exit_code(), 3);
+}
+
+TEST(Call_by_broker, fails_with_what_is_no_channel)
+{
+	Place const place;
+	Fake_server agent(place.path() + "/agent");
+	auto pair = linux_host::make_channel({.to_client = 65536, .to_server = 65536}, PORT);
+	ASSERT_TRUE(pair.ok());
+	linux_host::Channel_end const &end = pair.value().server;
+	Call call;
+	call.start({.socket = agent.path(), .target = "vault", .service = "a.B"});
+	Owned_fd const link = agent.accept();
+	std::string const answer = params(SERVICE_DOMAIN, PORT);
+	Bytes const message = bytes_of(answer);
+	// A socket in the place of memory.
+	std::vector<int> const descriptors{end.bell.in(), end.bell.out(), end.bell.in()};
+	ASSERT_TRUE(linux_host::send_with_descriptors(link.value(), {&message, 1}, descriptors).ok());
+	until({call.fd()}, [&] { return call.look() != State::ASKING; });
+	EXPECT_EQ(call.state(), State::FAILED);
+	EXPECT_EQ(call.error_number(), EPROTO);
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, Call_test, testing::Values("shm", "socket"), transport_of);

@@ -1,3 +1,4 @@
+#include "platform/linux/gate.h"
 #include "sdk/qrexec/link.h"
 #include "sdk/qrexec/test/support.h"
 
@@ -47,6 +48,25 @@ protected:
 		return result;
 	}
 };
+
+// With descriptors from the left on, of both ends of a channel's.
+void say_with(Owned_fd const &to, std::string_view bytes, std::vector<int> const &descriptors)
+{
+	Bytes const message = bytes_of(bytes);
+	ASSERT_TRUE(linux_host::send_with_descriptors(to.value(), {&message, 1}, descriptors).ok());
+}
+
+linux_host::Channel_pair channel(uint32_t generation)
+{
+	auto pair = linux_host::make_channel({.to_client = 4096, .to_server = 4096}, generation);
+	EXPECT_TRUE(pair.ok());
+	return std::move(pair.value());
+}
+
+std::vector<int> descriptors_of(linux_host::Channel_end const &end)
+{
+	return {end.memory.value(), end.bell.out(), end.bell.in()};
+}
 
 TEST_F(Link_test, asks_a_daemon_for_a_port)
 {
@@ -273,6 +293,69 @@ TEST_F(Link_test, keeps_a_listener_but_not_a_stale_socket)
 	EXPECT_EQ(listen_locally(_place.path() + "/file", 0600, first), EADDRINUSE);
 	EXPECT_EQ(listen_locally(_place.path() + "/no/s", 0600, first), ENOENT);
 	EXPECT_EQ(listen_locally(std::string(120, 'x'), 0600, first), ENAMETOOLONG);
+}
+
+TEST_F(Link_test, takes_the_end_of_a_channel_that_comes_with_an_agents_answer)
+{
+	_ask_agent();
+	auto const pair = channel(514);
+	say_with(_peer, params(7, 514), descriptors_of(pair.server));
+	ASSERT_EQ(_look().value(), Link::State::ANSWERED);
+	EXPECT_EQ(_link.answer(), (Exec_params{7, 514}));
+	auto const end = _link.take_end();
+	ASSERT_TRUE(end);
+	EXPECT_EQ(end->role, vchan::Role::SERVER);
+	EXPECT_EQ(end->generation, 514U);
+	EXPECT_TRUE(end->memory);
+	EXPECT_FALSE(_link.take_end());
+	_peer.reset();
+	until({_link.fd()}, [&] { return _link.look().value() == Link::State::ENDED; });
+}
+
+TEST_F(Link_test, takes_an_end_with_any_byte_of_the_answer)
+{
+	_ask_agent();
+	auto const pair = channel(514);
+	std::string const answer = params(7, 514);
+	for (size_t i = 0; i < answer.size(); ++i) {
+		EXPECT_EQ(_link.look().value(), Link::State::ASKING);
+		if (i == 3)
+			say_with(_peer, {&answer[i], 1}, descriptors_of(pair.server));
+		else
+			say(_peer, {&answer[i], 1});
+	}
+	ASSERT_EQ(_look().value(), Link::State::ANSWERED);
+	EXPECT_TRUE(_link.take_end());
+}
+
+TEST_F(Link_test, refuses_descriptors_that_are_no_end_of_a_channel)
+{
+	auto const pair = channel(514);
+	std::vector<int> const good = descriptors_of(pair.server);
+	std::vector<std::vector<int>> const bad{{good[0]}, {good[0], good[1]},
+		{good[0], good[1], good[2], good[2]}, {good[1], good[0], good[0]}};
+	for (auto const &descriptors : bad) {
+		Fake_server server(_place.path() + "/agent");
+		Link link;
+		ASSERT_TRUE(link.ask_agent(server.path(), {.target = "vault", .service = "a.B"}).ok());
+		Owned_fd const peer = server.accept();
+		say_with(peer, params(7, 514), descriptors);
+		auto const looked = link.look();
+		ASSERT_FALSE(looked.ok());
+		EXPECT_EQ(looked.error(), Link_error::BAD_ANSWER);
+		EXPECT_FALSE(link.take_end());
+	}
+}
+
+TEST_F(Link_test, takes_no_descriptors_from_a_daemon)
+{
+	_ask_daemon();
+	auto const pair = channel(514);
+	say_with(
+		_peer, hello(3) + message(Type::EXEC_CMDLINE, params(7, 514)), descriptors_of(pair.server));
+	auto const looked = _look();
+	ASSERT_FALSE(looked.ok());
+	EXPECT_EQ(looked.error(), Link_error::BAD_ANSWER);
 }
 
 } // namespace
