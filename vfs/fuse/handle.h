@@ -36,9 +36,10 @@ private:
 public:
 	Located const location;
 	Ref<vfs::File> const file;
+	vfs::Access const access; // what it was opened for, whatever is asked of it
 
-	Handle(Changes &changes, Located l, Ref<vfs::File> f)
-		: _changes(changes), location(std::move(l)), file(std::move(f))
+	Handle(Changes &changes, Located l, Ref<vfs::File> f, vfs::Access a)
+		: _changes(changes), location(std::move(l)), file(std::move(f)), access(a)
 	{}
 	~Handle() { _forget_poll(); }
 

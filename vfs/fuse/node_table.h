@@ -38,17 +38,21 @@ private:
 	};
 
 	Slots<Entry> _entries;
+	uint64_t const _root;
 	std::unordered_map<vfs::Node *, uint64_t> _numbers{};
 	std::map<std::pair<uint16_t, std::string>, uint16_t> _instances{};
+
+	Entry *_find(uint64_t number) { return _entries.find(number == ROOT ? _root : number); }
 
 public:
 	/* The number of the root, which is never forgotten (FUSE_ROOT_ID). */
 	static constexpr uint64_t ROOT = 1;
 
-	Node_table(Ref<vfs::Node> root, size_t max) : _entries(max)
+	Node_table(Ref<vfs::Node> root, size_t max, uint32_t first_generation)
+		: _entries(max, first_generation),
+		  _root(_entries.add({.located = {std::move(root)}, .lookups = 1}))
 	{
-		_numbers.emplace(
-			root.pointer(), _entries.add({.located = {std::move(root)}, .lookups = 1}));
+		_numbers.emplace(_entries.find(_root)->located.node.pointer(), ROOT);
 	}
 
 	/* Nodes that the kernel knows. */
@@ -57,7 +61,7 @@ public:
 	/* No node for a number that the kernel can't know. */
 	Located find(uint64_t number)
 	{
-		Entry *const entry = _entries.find(number);
+		Entry *const entry = _find(number);
 		return entry ? entry->located : Located();
 	}
 
@@ -79,7 +83,7 @@ public:
 		vfs::Node *const node = located.node.pointer();
 		auto const known = _numbers.find(node);
 		if (known != _numbers.end()) {
-			++_entries.find(known->second)->lookups;
+			++_find(known->second)->lookups;
 			return known->second;
 		}
 		uint64_t const number = _entries.add({.located = std::move(located), .lookups = 1});
@@ -90,8 +94,8 @@ public:
 	/* The kernel has forgotten the node `lookups` times. */
 	void forget(uint64_t number, uint64_t lookups)
 	{
-		Entry *const entry = _entries.find(number);
-		if (!entry || number == ROOT) return;
+		Entry *const entry = _find(number);
+		if (!entry || number == ROOT || number == _root) return;
 		entry->lookups -= lookups < entry->lookups ? lookups : entry->lookups;
 		if (entry->lookups) return;
 		_numbers.erase(entry->located.node.pointer());

@@ -81,6 +81,7 @@ public:
 	fuse_req_t request = nullptr; // null once it is answered, or if nobody waits
 	Handle *handle = nullptr; // that the operation uses
 	Memory input{}; // the request's bytes
+	Buffers *input_owner = nullptr;
 	Memory output{}; // a buffer for the answer
 	Buffers *output_owner = nullptr;
 

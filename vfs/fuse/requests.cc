@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <limits>
 #include <linux/fs.h>
 #include <sys/stat.h>
 
@@ -43,7 +44,7 @@ void Session::_start(fuse_req_t request, Located node, STEPS &&steps)
 
 void Session::init(fuse_conn_info *connection)
 {
-	connection->max_write = IO_MAX;
+	connection->max_write = static_cast<unsigned>(_limits.io_bytes);
 	connection->max_read = 0; // as much as the kernel has pages for
 	connection->max_background = BACKGROUND_MAX;
 	connection->time_gran = 1;
@@ -304,7 +305,7 @@ Task<void> Session::_open_handle(Job &job, Operation &operation, Located node, f
 		Attempt<vfs::Stat> const stat = co_await node.node->stat(job);
 		info.direct_io = stat.ok() && stat.value().size == 0;
 	}
-	auto handle = std::make_unique<Handle>(_changes, std::move(node), file);
+	auto handle = std::make_unique<Handle>(_changes, std::move(node), file, access);
 	info.fh = _handles.add(std::move(handle));
 	if (info.fh) co_return Ok{};
 	(void)co_await file->close(job);
@@ -383,7 +384,7 @@ Task<void> Session::_close(Job &job, Operation &operation, std::unique_ptr<Handl
 void Session::release(fuse_req_t request, fuse_ino_t, fuse_file_info *info)
 {
 	if (!_handle(info)) {
-		fuse_reply_err(request, EBADF);
+		fuse_reply_err(request, ESTALE);
 		return;
 	}
 	Operation &operation = *_begin(request, Reserve::USE);
@@ -411,7 +412,7 @@ Session::Reading Session::_begin_reading(
 {
 	Handle *const handle = _handle(info);
 	if (!handle || offset < 0) {
-		fuse_reply_err(request, handle ? EINVAL : EBADF);
+		fuse_reply_err(request, handle ? EINVAL : ESTALE);
 		return {};
 	}
 	Operation *const operation = _begin(request);
@@ -425,6 +426,10 @@ void Session::read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fu
 {
 	auto const [operation, handle, buffer] = _begin_reading(request, info, size, offset);
 	if (!operation) return;
+	if (!handle->access.read) {
+		_fail(*operation, EBADF);
+		return _end(*operation);
+	}
 	Io const io{
 		.offset = static_cast<uint64_t>(offset), .nonblocking = (info->flags & O_NONBLOCK) != 0};
 	Task<size_t> task = handle->file->read(operation->job(), buffer, io);
@@ -433,6 +438,21 @@ void Session::read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fu
 		return _end(*operation);
 	}
 	_wait(*operation, _read(operation->job(), *operation, std::move(task), buffer), handle);
+}
+
+std::optional<Attempt<size_t>> Session::read_at_once(
+	uint64_t number, Mutable_bytes to, uint64_t offset)
+{
+	std::unique_ptr<Handle> *const found = _handles.find(number);
+	if (!found || !(*found)->access.read || offset > INT64_MAX) return {};
+	Handle &handle = **found;
+	// Reading a device twice is not the same as once.
+	if (handle.location.node->type() != vfs::Type::FILE) return {};
+	if (_free_operations.empty()) return {};
+	Job &job = _free_operations.front()->job();
+	Task<size_t> task = handle.file->read(job, to, {.offset = offset});
+	if (!task.ready()) return {};
+	return task.take();
 }
 
 void Session::_answer_write(Operation &operation, Attempt<size_t> size)
@@ -453,7 +473,11 @@ void Session::write(fuse_req_t request, fuse_ino_t, char const *data, size_t siz
 {
 	Handle *const handle = _handle(info);
 	if (!handle || offset < 0) {
-		fuse_reply_err(request, handle ? EINVAL : EBADF);
+		fuse_reply_err(request, handle ? EINVAL : ESTALE);
+		return;
+	}
+	if (!handle->access.write) {
+		fuse_reply_err(request, EBADF);
 		return;
 	}
 	Operation *const operation = _begin(request);
@@ -480,7 +504,7 @@ void Session::fsync(fuse_req_t request, fuse_ino_t, int, fuse_file_info *info)
 {
 	Handle *const handle = _handle(info);
 	if (!handle) {
-		fuse_reply_err(request, EBADF);
+		fuse_reply_err(request, ESTALE);
 		return;
 	}
 	Operation *const operation = _begin(request);
@@ -492,7 +516,7 @@ void Session::poll(fuse_req_t request, fuse_ino_t, fuse_file_info *info, fuse_po
 	Handle *const handle = _handle(info);
 	if (!handle) {
 		if (poll) fuse_pollhandle_destroy(poll);
-		fuse_reply_err(request, EBADF);
+		fuse_reply_err(request, ESTALE);
 		return;
 	}
 	unsigned const events = handle->poll(poll, info->poll_events);
@@ -518,7 +542,7 @@ void Session::ioctl(fuse_req_t request, fuse_ino_t, unsigned command, void *, fu
 {
 	Handle *const handle = _handle(info);
 	if (!handle || (flags & FUSE_IOCTL_UNRESTRICTED)) {
-		fuse_reply_err(request, handle ? ENOTTY : EBADF);
+		fuse_reply_err(request, handle ? ENOTTY : ESTALE);
 		return;
 	}
 	Operation *const operation = _begin(request);
@@ -667,6 +691,23 @@ struct Requests
 		return table;
 	}
 };
+
+bool Session::make_unmounted(Outlet &outlet)
+{
+	if (!make({})) return false;
+	_outlet = &outlet;
+	fuse_custom_io io{};
+	io.writev = [](int, iovec *parts, int count, void *session) -> ssize_t {
+		size_t size = 0;
+		for (int i = 0; i < count; ++i) size += parts[i].iov_len;
+		Outlet &to = *static_cast<Session *>(session)->_outlet;
+		to.answer(std::span(parts, static_cast<size_t>(count)));
+		return static_cast<ssize_t>(size);
+	};
+	io.read = [](int, void *, size_t, void *) -> ssize_t { return 0; };
+	// A descriptor that there can't be: libfuse wants one, and closes it in the end.
+	return fuse_session_custom_io(_session, &io, std::numeric_limits<int>::max()) == 0;
+}
 
 bool Session::make(std::vector<std::string> const &options)
 {

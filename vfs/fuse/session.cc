@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 namespace bulkhead::fuse {
 
@@ -28,10 +27,11 @@ Session::Session(Executor &executor, Ref<vfs::Node> root, std::string label, Lim
 	: _executor(executor),
 	  _limits(limits),
 	  _label(std::move(label)),
-	  _nodes(std::move(root), limits.nodes),
-	  _handles(limits.handles),
+	  _nodes(std::move(root), limits.nodes, limits.generation),
+	  _handles(limits.handles, limits.generation),
 	  _poll_job(executor),
-	  _inputs(IO_MAX + HEADER_ROOM)
+	  _large_inputs(limits.io_bytes + HEADER_ROOM),
+	  _large_outputs(limits.io_bytes)
 {
 	_poll_root = _tell_pollers(_poll_job);
 	bool const started = _poll_root.start(_poll_job).ok();
@@ -49,20 +49,43 @@ Session::~Session()
 bool Session::receive()
 {
 	for (unsigned i = 0; i < REQUESTS_PER_ROUND; ++i) {
-		if (!_input.mem) _input.mem = _inputs.take().release();
+		(void)_take_input(_large_inputs);
 		int const size = fuse_session_receive_buf(_session, &_input);
 		if (size == -EINTR) continue;
 		if (size == -EAGAIN) return true;
 		if (size <= 0) return false;
-		_receive_one(_input);
+		process(_input.size);
+		_run_jobs();
 		if (fuse_session_exited(_session)) return false;
 	}
 	return true;
 }
 
-void Session::_receive_one(fuse_buf &input)
+/* False: there is no memory. */
+bool Session::_take_input(Buffers &buffers)
 {
-	fuse_session_process_buf(_session, &input);
+	if (_input.mem && _input_owner == &buffers) return true;
+	if (_input.mem) _input_owner->give_back(Memory(std::exchange(_input.mem, nullptr)));
+	_input_owner = &buffers;
+	_input.mem = buffers.take().release();
+	return _input.mem != nullptr;
+}
+
+Mutable_bytes Session::input(size_t size)
+{
+	Buffers &buffers = size <= SMALL_INPUT ? _small_inputs : _large_inputs;
+	if (size > buffers.size() || !_take_input(buffers)) return {};
+	return {static_cast<uint8_t *>(_input.mem), size};
+}
+
+void Session::process(size_t size)
+{
+	_input.size = size;
+	fuse_session_process_buf(_session, &_input);
+}
+
+void Session::_run_jobs()
+{
 	// What takes several steps mostly ends here, too, without a further look at descriptors.
 	for (unsigned i = 0; i < JOBS_PER_REQUEST; ++i)
 		if (!_executor.run_one()) return;
@@ -70,11 +93,11 @@ void Session::_receive_one(fuse_buf &input)
 
 void Session::handle(Bytes request)
 {
-	if (request.size() > _inputs.size()) return;
-	if (!_input.mem) _input.mem = _inputs.take().release();
-	std::memcpy(_input.mem, request.data(), request.size());
-	_input.size = request.size();
-	_receive_one(_input);
+	Mutable_bytes const to = input(request.size());
+	if (to.empty()) return;
+	copy_bytes(to, request);
+	process(to.size());
+	_run_jobs();
 }
 
 Operation *Session::_begin(fuse_req_t request, Reserve reserve)
@@ -115,6 +138,7 @@ void Session::_wait(Operation &operation, Task<void> task, Handle *handle)
 	_pending.push_back(operation);
 	++_pending_count;
 	operation.input.reset(std::exchange(_input.mem, nullptr));
+	operation.input_owner = _input_owner;
 	operation.handle = handle;
 	if (handle) handle->use();
 	if (operation.request) {
@@ -150,7 +174,7 @@ void Session::ended(Operation &operation)
 	operation.unlink();
 	--_pending_count;
 	if (Handle *const handle = std::exchange(operation.handle, nullptr)) handle->unuse();
-	_inputs.give_back(std::move(operation.input));
+	if (operation.input) operation.input_owner->give_back(std::move(operation.input));
 	_end(operation);
 	operation.job().reset();
 	_free_operations.insert_after(nullptr, operation);

@@ -10,28 +10,43 @@
 #include "vfs/fuse/operation.h"
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <sys/uio.h>
 
 namespace bulkhead::fuse {
 
 class Entry_list;
 
+/* Takes the answers of a session that isn't mounted: header and body of one at a time. */
+class Outlet
+{
+protected:
+	~Outlet() = default;
+
+public:
+	virtual void answer(std::span<iovec const> parts) = 0;
+};
+
 class Session final : public Operation::Owner
 {
 public:
+	/* Bytes of a single read or write. */
+	static constexpr size_t IO_MAX = size_t{1} << 20;
+
 	struct Limits
 	{
 		size_t operations = 4096; // requests that wait at a time; more fail with ENOMEM
 		size_t nodes = size_t{1} << 20; // that the kernel knows; more fail with ENFILE
 		size_t handles = size_t{1} << 16; // open files; more fail with ENFILE
+		size_t io_bytes = IO_MAX; // of a single read or write, at most IO_MAX
+		uint32_t generation = 0; // of the first nodes and handles (Slots)
 	};
-
-	/* Bytes of a single read or write. */
-	static constexpr size_t IO_MAX = size_t{1} << 20;
 
 private:
 	friend struct Requests;
 
+	static constexpr size_t SMALL_INPUT = 8 * 1024;
 	static constexpr size_t SMALL_OUTPUT = 16 * 1024;
 
 	Executor &_executor;
@@ -51,12 +66,15 @@ private:
 	Event _none_pending{};
 	bool _stopping = false;
 
-	Buffers _inputs;
+	Buffers _small_inputs{SMALL_INPUT};
+	Buffers _large_inputs;
 	Buffers _small_outputs{SMALL_OUTPUT};
-	Buffers _large_outputs{IO_MAX};
+	Buffers _large_outputs;
 
 	fuse_session *_session = nullptr;
+	Outlet *_outlet = nullptr;
 	fuse_buf _input{};
+	Buffers *_input_owner = nullptr;
 
 	/*
 	 * Whoever closes a file must get through, beyond the limit: there are only as many of them as
@@ -118,7 +136,8 @@ private:
 	void _answer_write(Operation &, Attempt<size_t>);
 	void _answer_attributes(Operation &, Located const &, Attempt<vfs::Stat>);
 	void _list_request(fuse_req_t, fuse_file_info const *, size_t, off_t, bool plus);
-	void _receive_one(fuse_buf &);
+	bool _take_input(Buffers &);
+	void _run_jobs();
 
 public:
 	// For libfuse only, which calls them with the requests of the kernel.
@@ -170,7 +189,27 @@ public:
 	 */
 	bool receive();
 
-	/* Handles the bytes of a request that came another way; for tests. */
+	/*
+	 * Instead of `make`, for requests that come another way than from this machine's kernel: they
+	 * are put where `input` says and handled by `process`. Whoever does so answers for what the
+	 * kernel does: that a request is as long as its kind wants, and names end. False without
+	 * memory.
+	 */
+	bool make_unmounted(Outlet &);
+
+	/* Room for a request, the same until it is processed; empty if it is too large. */
+	Mutable_bytes input(size_t size);
+
+	/* Handles a request; what can't be answered at once becomes a job that the executor runs. */
+	void process(size_t size);
+
+	/*
+	 * Reads a plain file that is open, straight to where the answer goes, if it needs no waiting;
+	 * otherwise there is no result, and nothing has happened.
+	 */
+	std::optional<Attempt<size_t>> read_at_once(uint64_t handle, Mutable_bytes to, uint64_t offset);
+
+	/* Input and process, and runs what comes of it; for tests. */
 	void handle(Bytes request);
 
 	/* Requests that wait, and files that are open. */

@@ -29,16 +29,22 @@ private:
 	uint32_t _free = 0; // place + 1
 	size_t _used = 0;
 	size_t const _max;
+	uint32_t const _first_generation;
 
 	static uint32_t _place(uint64_t id) { return static_cast<uint32_t>(id) - 1; }
 
 public:
-	/* Place for at most `max` objects. */
-	explicit Slots(size_t max) : _max(max) {}
+	/*
+	 * Place for at most `max` objects. Where numbers may outlive their table, as those of a server
+	 * that was replaced, each table begins with another generation.
+	 */
+	explicit Slots(size_t max, uint32_t first_generation = 0)
+		: _max(max), _first_generation(first_generation)
+	{}
 
 	size_t used() const { return _used; }
 
-	/* The first number is 1; 0 if there is no place. */
+	/* The first number of the first generation is 1; 0 if there is no place. */
 	uint64_t add(T value)
 	{
 		if (_used == _max) return 0;
@@ -47,7 +53,7 @@ public:
 			_free = _slots[place].next_free;
 		else {
 			place = static_cast<uint32_t>(_slots.size());
-			_slots.emplace_back();
+			_slots.emplace_back().generation = _first_generation;
 		}
 		Slot &slot = _slots[place];
 		slot.value = std::move(value);

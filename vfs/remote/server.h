@@ -17,6 +17,10 @@ namespace bulkhead::remote {
 /*
  * One client. Its end closes what it has open, gives up what it waits for, and frees all that it
  * held; nothing of it is shared with other clients but the nodes.
+ *
+ * A client is believed nothing: what it sends is copied, then checked. It says itself as which of
+ * its users it asks, so permission bits keep its users apart, not the client from the files:
+ * that is for `restricted` (rules.h).
  */
 class Server
 {
@@ -26,18 +30,32 @@ private:
 
 public:
 	/*
-	 * The client sees what is below `root` (wrapped already in what it may do: rules.h); `label` is
-	 * its name, for the rules of devices.
+	 * What a client may hold: 16 KiB of memory for each operation that waits and at most twice
+	 * IO_MAX for its bytes, and some hundred bytes for each node and handle.
 	 */
-	Server(
-		Executor &executor, Ref<vfs::Node> root, std::string label, fuse::Session::Limits limits);
+	static constexpr fuse::Session::Limits LIMITS{
+		.operations = 256, .nodes = size_t{1} << 16, .handles = 4096};
+
+	/*
+	 * The client sees what is below `root` (wrapped already in what it may do: rules.h); `label` is
+	 * its name, for the rules of devices. Of the limits, `io_bytes` is at most IO_MAX, and the
+	 * numbers of nodes begin anywhere, so that those of an earlier server find nothing.
+	 */
+	Server(Executor &executor, Ref<vfs::Node> root, std::string label,
+		fuse::Session::Limits limits = LIMITS);
 	~Server();
 
 	/*
-	 * Serves until the stream ends, or the client breaks the protocol (IO). A client that doesn't
-	 * take its answers stalls only itself: no more of its requests are read.
+	 * Serves until the stream ends, or the client says so or breaks the protocol (IO); once. A
+	 * client that doesn't take its answers stalls only itself: no more of its requests are read.
+	 * Errors also: OUT_OF_MEMORY, CANCELLED, OUT_OF_FRAMES. All files are closed by then; whatever
+	 * a plugin does, that takes a few seconds at most.
 	 */
 	Task<void> serve(Job &job, Stream &stream);
+
+	/* Requests that wait, and files that are open. */
+	size_t pending() const;
+	size_t open_files() const;
 };
 
 } // namespace bulkhead::remote
