@@ -3,7 +3,7 @@
 // The whole logic of a broker: which domains run, and who may call whom. Knows no operating system:
 // its host (host.h) tells it what has happened, and does what it decides.
 //
-//	Broker broker(host, random_port);
+//	Broker broker(host, random_port, now_us());
 //	broker.apply(plan, evaluator);
 //	broker.adopt(broker.id_of("vault"));   // for each that a broker before has left running
 //	for (;;) {
@@ -55,18 +55,18 @@ inline constexpr size_t REFUSALS_OF_ONE = 16; // of one caller
 inline constexpr unsigned REFUSAL_LINES_MAX = 10; // in the log, of one caller a second
 inline constexpr size_t NAME_SHOWN_MAX = 64; // of a service's name, to the operator
 
-/* A call that is live: a side is through with it when it says so or is gone. */
+/* A call that is live: a side is through with it when it says so, or is gone. */
 struct Call
 {
 	uint32_t port;
-	Party caller; // 0: through with it
-	Party caller_was;
+	Party caller;
 	Party target;
-	bool waits; // for the target's start
-	bool served; // the target isn't through with it
+	bool calling = true; // the caller isn't through with it
+	bool serving = true; // the target isn't
+	bool waits = false; // for the target's start
 	uint64_t since_us;
-	std::string service; // cut to NAME_SHOWN_MAX, while it waits whole
-	std::array<uint8_t, qrexec::IDENT_BYTES> ident;
+	std::string service; // of one that is connected, its first NAME_SHOWN_MAX bytes
+	std::array<uint8_t, qrexec::IDENT_BYTES> ident; // as the caller has sent it
 };
 
 struct Refusal
@@ -97,9 +97,10 @@ struct Member
 struct Domain : Member
 {
 	Domain_plan plan{};
+	std::vector<Domain *> needs{};
 	State state = State::STOPPED;
 	uint64_t since_us = 0; // of the state
-	uint64_t due_us = 0; // when something is done about it; 0: nothing is to be done
+	uint64_t due_us = 0; // when something is done about it
 	uint64_t starts = 0;
 	uint64_t failures = 0;
 	uint64_t back_off_us = 0; // of the last wait
@@ -110,8 +111,20 @@ struct Domain : Member
 	std::vector<uint32_t> waiting{}; // ports of calls, in order
 	State next = State::WAITING; // after STOPPING, if it was asked to end
 	bool asked = false; // to end
+	bool greeted = false; // it has said HELLO
 	bool adopted = false; // another broker has talked to it
 	bool gone = false; // from the plan
+
+	bool alive() const
+	{
+		return state == State::STARTING || state == State::RUNNING || state == State::STOPPING;
+	}
+	/* Something that it needs has failed for good. */
+	bool hopeless() const
+	{
+		return std::ranges::any_of(
+			needs, [](Domain const *need) { return need->state == State::FAILED; });
+	}
 };
 
 struct Operator : Member
@@ -128,7 +141,7 @@ private:
 	using Domains = std::vector<std::unique_ptr<Domain>>;
 
 	Host &_host;
-	uint32_t _port; // the last that was given out
+	uint32_t _port; // the last that was given out; 28 bits
 	policy::Evaluator *_evaluator = nullptr;
 	std::string _name{};
 	Domains _domains{}; // in order of need; those that are gone behind
@@ -143,9 +156,55 @@ private:
 	uint64_t _next_us = 0;
 	bool _ending = false;
 
+	// broker.cc: messages.
+	Member *_member(Party party);
+	Member *_heard(Party party);
+	Sent _send(
+		Party to, qrexec::Type type, std::initializer_list<Bytes> parts, With with = With::NOTHING);
+	void _hello(Member &from, Bytes body);
+	void _say_hello(Member &to);
+	void _wake(uint64_t at_us) { _next_us = std::min(_next_us, at_us); }
+
+	// life.cc: domains' lives.
+	void _set(Domain &domain, State state, uint64_t due_us = 0);
+	void _want(Domain &domain, bool by_operator);
+	void _stop(Domain &domain, State next);
+	void _leave(Domain &domain);
+	void _over(Domain &domain, End const &end);
+	void _start(Domain &domain, unsigned &starts);
+	void _look_at(Domain &domain, unsigned &starts);
+	void _stop_unneeded();
+	void _bury();
+
+	// calls.cc: calls.
+	std::string _decide(Member const &caller, qrexec::Trigger const &call, Domain *&target);
+	std::string _admit(Member const &caller, Domain &target);
+	void _trigger(Member &caller, qrexec::Type type, Bytes body);
+	void _connect(Call &call);
+	void _fail(Call &call, std::string const &reason);
+	std::string _hand_over(Call &call, Domain &target, Member &caller);
+	void _connect_waiting(Domain &target);
+	void _refuse_waiting(Domain &target, std::string const &reason, uint64_t waited_us = 0);
+	void _terminated(Member const &by, qrexec::Exec_params params);
+	void _end_calling(Call &call);
+	void _end_serving(Call &call);
+	void _part(Member &member, unsigned served_live);
+
+	// refusals.cc: what isn't allowed.
+	void _refuse(Member &caller, Bytes ident, std::string_view target, std::string_view service,
+		std::string const &reason);
+	void _remember(Member &caller, Refusal refusal);
+
+	// operator.cc: what the operator asks for.
+	void _admin(Operator &from, Admin what, Bytes body);
+	void _done(Operator &to, Answer const &answer);
+	void _show(Operator &to);
+	std::optional<Answer> _outcome(Operator const &of) const;
+	void _answer_operators();
+
 public:
 	/* `port`: random, from where ports are counted. The host outlives the broker. */
-	Broker(Host &host, uint32_t port);
+	Broker(Host &host, uint32_t port, uint64_t now_us);
 
 	/*
 	 * Takes a new manifest and policy: what is the same goes on, what is gone stops, what has
@@ -166,7 +225,7 @@ public:
 	/* What came wasn't even a packet: too long, or with descriptors. */
 	void broken(Party from, std::string_view reason);
 
-	/* The other side has closed its gate. */
+	/* The other side has closed its gate. Not told of one that `Host::close` has closed. */
 	void closed(Party party);
 
 	/* A domain's processes are all gone, and its gate. */
@@ -193,8 +252,8 @@ public:
 	Domains const &domains() const { return _domains; }
 	std::unordered_map<uint32_t, Call> const &calls() const { return _calls; }
 	std::deque<Refusal> const &refusals() const { return _refusals; }
-	Domain const *find(Party domain) const;
-	Member const *member(Party party) const;
+	Domain *find(Party domain) const;
+	std::string_view name_of_party(Party party) const;
 };
 
 } // namespace bulkhead::domain

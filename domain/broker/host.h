@@ -63,7 +63,10 @@ public:
 	 */
 	virtual bool start(Party domain, Domain_plan const &plan, End &end) = 0;
 
-	/* Closes a gate; to a domain it says: end yourself. What has arrived there counts no more. */
+	/*
+	 * Closes a gate; to a domain it says: end yourself. What has arrived there counts no more, and
+	 * its closing isn't told.
+	 */
 	virtual void close(Party party) = 0;
 
 	/* Ends all processes of a domain at once; its end is told by `Broker::ended`, later. */
