@@ -1,6 +1,7 @@
 #include "component/qrexec/agent/programs.h"
 
 #include "component/qrexec/host/log.h"
+#include "platform/linux/gate.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -140,17 +141,28 @@ Trigger Programs::Program::question() const
 	return *decode_trigger(_type, body);
 }
 
-void Programs::Program::accept(Exec_params call, uint64_t daemon)
+bool Programs::Program::accept(
+	Exec_params call, uint64_t daemon, linux_host::Channel_end const *end)
 {
-	_state = State::CALLING;
-	_call = call;
-	_daemon = daemon;
 	_body = {};
 	std::array<uint8_t, Exec_params::BYTES> answer{};
 	encode(call, answer);
+	Bytes const message = answer;
+	std::array<int, 3> descriptors{-1, -1, -1};
+	if (end) descriptors = {end->memory.value(), end->bell.out(), end->bell.in()};
+	auto const sent = linux_host::send_with_descriptors(
+		_socket.value(), {&message, 1}, std::span(descriptors).first(end ? descriptors.size() : 0));
 	// If it has gone, its end follows.
-	send(_socket.value(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (!sent.ok() && sent.error() != Error::BROKEN_PIPE) {
+		log("a program can't be told of its call: ", name_of(sent.error()));
+		refuse();
+		return false;
+	}
+	_state = State::CALLING;
+	_call = call;
+	_daemon = daemon;
 	static_cast<void>(_programs._loop.change(*this, EPOLLIN | EPOLLRDHUP));
+	return true;
 }
 
 void Programs::Program::refuse()
@@ -237,11 +249,11 @@ Programs::Program *Programs::_asking(std::string_view ident)
 	return asks ? found->second.get() : nullptr;
 }
 
-bool Programs::accept(std::string_view ident, Exec_params call, uint64_t daemon)
+bool Programs::accept(
+	std::string_view ident, Exec_params call, uint64_t daemon, linux_host::Channel_end const *end)
 {
 	Program *const program = _asking(ident);
-	if (program) program->accept(call, daemon);
-	return program != nullptr;
+	return program && program->accept(call, daemon, end);
 }
 
 bool Programs::refuse(std::string_view ident)

@@ -5,6 +5,7 @@
 
 #include "platform/linux/descriptor.h"
 #include "platform/linux/loop.h"
+#include "platform/linux/vchan/channel.h"
 #include "rpc/qrexec/message_reader.h"
 
 #include <array>
@@ -82,7 +83,7 @@ private:
 		Exec_params call() const { return _call; }
 		uint64_t daemon() const { return _daemon; }
 		Trigger question() const;
-		void accept(Exec_params call, uint64_t daemon);
+		bool accept(Exec_params call, uint64_t daemon, linux_host::Channel_end const *end);
 		/* Ends the answer, as none follows; the program may go on sending for a while. */
 		void refuse();
 	};
@@ -119,8 +120,12 @@ public:
 	/* Asks once more for all that have no answer, in their order. */
 	void ask_again();
 
-	/* Hands the answer to a request. False if nobody waits for it (any more). */
-	bool accept(std::string_view ident, Exec_params call, uint64_t daemon);
+	/*
+	 * Hands the answer to a request, with the end of the channel where a broker has made it. False
+	 * if nobody waits for it (any more), or it can't be told.
+	 */
+	bool accept(std::string_view ident, Exec_params call, uint64_t daemon,
+		linux_host::Channel_end const *end = nullptr);
 	bool refuse(std::string_view ident);
 	void refuse(uint64_t number);
 

@@ -28,7 +28,12 @@ void Served_call::start()
 	std::string why;
 	auto transport = sdk::open_transport(nullptr, std::move(wanted), error, why);
 	if (!transport) return _over(why);
-	_channel = std::make_unique<Data_channel>(std::move(transport), Side::SERVICE);
+	start(std::make_unique<Data_channel>(std::move(transport), Side::SERVICE));
+}
+
+void Served_call::start(std::unique_ptr<Data_channel> channel)
+{
+	_channel = std::move(channel);
 	if (_channel->state() == Data_channel::State::OPEN) return _connected();
 	Attempt<void> const added = _loop.add(*this, _channel->fd(), EPOLLIN);
 	if (!added.ok()) return _over(name_of(added.error()));
@@ -93,6 +98,7 @@ void Served_call::_relay_to(Local_end local, Relay_options const &options)
 {
 	_loop.remove(*this);
 	if (options.just_exec) _left = std::exchange(local.process, -1);
+	if (local.process >= 0) _ended.started(*this, local.process);
 	Finished &finished = *this;
 	_relay.emplace(_loop, std::move(_channel), Side::SERVICE, std::move(local), options, finished);
 	Attempt<void> const started = _relay->start();
@@ -128,6 +134,8 @@ void Served_call::_answer()
 		armed = true;
 	}
 }
+
+void Served_call::reaped(pid_t process) { _ended.reaped(*this, process); }
 
 void Served_call::finished(Relay &, Ending const &ending) { _over(ending.message); }
 

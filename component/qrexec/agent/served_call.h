@@ -33,6 +33,11 @@ public:
 		~Ended() = default;
 
 	public:
+		/* Its service runs as a process, which the call waits for. */
+		virtual void started(Served_call &, pid_t) {}
+		/* The process has ended and was waited for. */
+		virtual void reaped(Served_call &, pid_t) {}
+
 		/* The call may be destroyed here. */
 		virtual void ended(Served_call &call) = 0;
 	};
@@ -51,6 +56,7 @@ private:
 
 	void ready(uint32_t) override;
 	void expired() override;
+	void reaped(pid_t) override;
 	void finished(Relay &, Ending const &) override;
 	void _over(std::string_view why);
 	void _connected();
@@ -71,6 +77,9 @@ public:
 
 	/* Looks for the caller. The end may come from in here. */
 	void start();
+
+	/* The same where somebody has brought the two together; the channel is a SERVICE's. */
+	void start(std::unique_ptr<Data_channel> channel);
 
 	/* The service wants to write to its standard input: SIGUSR1. */
 	void use_stdin_for_output();

@@ -289,7 +289,7 @@ void Relay::Inside::_process_changed(uint32_t)
 	if (ended == 0) return;
 	_loop.remove(_watch_process);
 	_pidfd.reset();
-	_process = -1;
+	_finished.reaped(std::exchange(_process, -1));
 	_process_code = exit_code_of(status);
 	if (ended < 0) {
 		_process_code = EXIT_DISCONNECTED;

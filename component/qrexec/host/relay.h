@@ -57,6 +57,9 @@ public:
 		~Finished() = default;
 
 	public:
+		/* The process has ended and was waited for; its number may be another's from now on. */
+		virtual void reaped(pid_t) {}
+
 		/* The relay may be destroyed here. */
 		virtual void finished(Relay &relay, Ending const &ending) = 0;
 	};

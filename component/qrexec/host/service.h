@@ -34,6 +34,7 @@ struct Found_service
 
 	Kind kind = Kind::EXECUTABLE;
 	std::string path{}; // of the file
+	std::vector<std::string> arguments{}; // of an executable, before that of the call
 	std::string host{}, port{}; // TCP: numbers, IPv6 without brackets
 	Service_config config{};
 };

@@ -228,6 +228,8 @@ Start start_service(
 	Program program;
 	program.path = service.path;
 	program.arguments.emplace_back(service.path);
+	program.arguments.insert(
+		program.arguments.end(), service.arguments.begin(), service.arguments.end());
 	if (command.argument && !command.argument->empty())
 		program.arguments.emplace_back(*command.argument);
 	program.environment = service_environment(command, options.agent);

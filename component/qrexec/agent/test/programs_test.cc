@@ -1,4 +1,5 @@
 #include "component/qrexec/agent/programs.h"
+#include "platform/linux/gate.h"
 
 #include <array>
 #include <deque>
@@ -107,6 +108,32 @@ TEST_F(Requests, are_asked_and_accepted)
 	EXPECT_EQ(hear(one, 8), std::string("\7\0\0\0\1\2\0\0", 8));
 	EXPECT_FALSE(_programs.accept(wanted->ident, {7, 514}, 1)) << "answered once";
 	EXPECT_FALSE(_programs.refuse(wanted->ident));
+}
+
+TEST_F(Requests, are_given_the_end_of_a_channel)
+{
+	Owned_fd const one = program();
+	uint64_t const number = ask(one, "test.Add+x");
+	auto const pair = linux_host::make_channel({.to_client = 4096, .to_server = 4096}, 513);
+	ASSERT_TRUE(pair.ok());
+	EXPECT_TRUE(
+		_programs.accept(_programs.question(number)->ident, {7, 513}, 0, &pair.value().server));
+	std::array<uint8_t, 16> bytes{};
+	std::array<Owned_fd, 4> descriptors{};
+	auto const got = linux_host::receive_with_descriptors(
+		one.value(), bytes, descriptors, linux_host::Gate_takes::DESCRIPTORS);
+	ASSERT_TRUE(got.ok());
+	EXPECT_EQ(got.value().bytes, 8u);
+	EXPECT_EQ(got.value().descriptors, 3u);
+}
+
+TEST_F(Requests, are_refused_where_the_end_cannot_be_sent)
+{
+	Owned_fd const one = program();
+	uint64_t const number = ask(one, "test.Add+x");
+	linux_host::Channel_end const none{};
+	EXPECT_FALSE(_programs.accept(_programs.question(number)->ident, {7, 513}, 0, &none));
+	EXPECT_EQ(hear(one, 8), "");
 }
 
 TEST_F(Requests, of_one_user_leave_places_for_others)
