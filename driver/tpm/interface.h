@@ -4,6 +4,7 @@
 // that looks like a TPM to its user, such as a resource manager.
 
 #include "base/bytes.h"
+#include "base/io.h"
 #include "base/task.h"
 #include "driver/tpm/error.h"
 
@@ -28,6 +29,9 @@ public:
 	 * block.
 	 */
 	virtual bool cancel(Job const &job) = 0;
+
+	/* Who its user is from now on, until `forget`. Before the user's first command. */
+	virtual void admit(Credentials const &) {}
 
 	/* The user has gone: frees what belongs to it, so that the next one finds nothing of it. */
 	virtual Task<void, Error> forget(Job &) { return Ok{}; }

@@ -54,6 +54,7 @@ Task<Char_session *> Tpm_device::open(Job &job, Opener const &opener)
 		return bulkhead::Error::BUSY;
 	}
 	Reserved reserved{*this, *session};
+	session->_interface.admit(opener.who);
 	if (alone && !_openers.try_begin(session->_client))
 		return _open_later(job, std::move(reserved));
 	return _opened(reserved.take());
