@@ -89,6 +89,12 @@ Attempt<void> Spidev::open(char const *path)
 	BULKHEAD_ASSERT(_fd < 0);
 	int const fd = _calls.open(path);
 	if (fd < 0) return error_of_errno(-fd);
+	return adopt(fd);
+}
+
+Attempt<void> Spidev::adopt(int fd)
+{
+	BULKHEAD_ASSERT(_fd < 0);
 	uint32_t mode = 0, clock_max_hz = 0;
 	int result = _calls.ioctl(fd, SPI_IOC_RD_MODE32, &mode);
 	if (result >= 0) result = _calls.ioctl(fd, SPI_IOC_RD_MAX_SPEED_HZ, &clock_max_hz);

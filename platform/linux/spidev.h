@@ -98,6 +98,9 @@ public:
 	 */
 	Attempt<void> open(char const *path);
 
+	/* The same for a device file that is open, which this owns from now on, also if it fails. */
+	Attempt<void> adopt(int fd);
+
 	spi::Limits const &limits() const override { return _limits; }
 
 	Task<void, spi::Error> transfer(Job &job, spi::Chip const &chip,

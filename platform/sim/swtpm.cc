@@ -2,14 +2,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,7 +35,7 @@ static int milliseconds_until(uint64_t until_us)
 	return static_cast<int>(std::min<uint64_t>((until_us - now + 999) / 1000, INT32_MAX));
 }
 
-static Swtpm_error error_of(int number)
+Swtpm_error Swtpm::_error_of(int number)
 {
 	switch (number) {
 	case ENOENT: return Swtpm_error::NO_SOCKET;
@@ -55,56 +50,10 @@ static Swtpm_error error_of(int number)
 	}
 }
 
-static void set_timeout(int fd, int option, unsigned ms)
+void Swtpm::_set_timeout(int fd, int option, unsigned ms)
 {
 	timeval const limit{static_cast<time_t>(ms / 1000), static_cast<suseconds_t>(ms % 1000 * 1000)};
 	setsockopt(fd, SOL_SOCKET, option, &limit, sizeof(limit));
-}
-
-/* A connected socket, or -1 and errno. The time-out of sending is that of connecting, too. */
-static int connect_to(int family, sockaddr const *address, socklen_t size, unsigned timeout_ms)
-{
-	int const fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0) return -1;
-	set_timeout(fd, SO_SNDTIMEO, timeout_ms);
-	if (::connect(fd, address, size) == 0) return fd;
-	int const number = errno;
-	close(fd);
-	errno = number == EINPROGRESS ? ETIMEDOUT : number;
-	return -1;
-}
-
-static int connect_to_path(std::string_view path, unsigned timeout_ms)
-{
-	sockaddr_un address{};
-	address.sun_family = AF_UNIX;
-	if (path.size() >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	memcpy(address.sun_path, path.data(), path.size());
-	return connect_to(
-		AF_UNIX, reinterpret_cast<sockaddr const *>(&address), sizeof(address), timeout_ms);
-}
-
-static int connect_to_host(std::string const &host, std::string const &port, unsigned timeout_ms)
-{
-	addrinfo hints{};
-	hints.ai_socktype = SOCK_STREAM;
-	addrinfo *found = nullptr;
-	if (getaddrinfo(host.c_str(), port.c_str(), &hints, &found) != 0) {
-		errno = ENOENT;
-		return -1;
-	}
-	int fd = -1;
-	for (addrinfo const *at = found; at && fd < 0; at = at->ai_next)
-		fd = connect_to(at->ai_family, at->ai_addr, at->ai_addrlen, timeout_ms);
-	int const number = errno;
-	freeaddrinfo(found);
-	int const on = 1;
-	if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	errno = number;
-	return fd;
 }
 
 Swtpm_error Swtpm::_fail(Swtpm_error error, std::string_view what, int number)
@@ -114,36 +63,22 @@ Swtpm_error Swtpm::_fail(Swtpm_error error, std::string_view what, int number)
 	return error;
 }
 
-Attempt<int, Swtpm_error> Swtpm::_connect(std::string_view address)
+void Swtpm::adopt(int data, int control)
 {
-	std::string const quoted = "'" + std::string(address) + "'";
-	if (address.empty()) return _fail(Swtpm_error::BAD_ADDRESS, quoted);
-	size_t const colon = address.rfind(':');
-	bool const path = address.find('/') != address.npos || colon == address.npos;
-	int fd = -1;
-	if (path) {
-		fd = connect_to_path(address, _patience.connect_ms);
-	} else {
-		std::string const host(address.substr(0, colon));
-		std::string const port(address.substr(colon + 1));
-		if (host.empty() || port.empty()) return _fail(Swtpm_error::BAD_ADDRESS, quoted);
-		fd = connect_to_host(host, port, _patience.connect_ms);
-	}
-	if (fd >= 0) return fd;
-	if (errno == ENAMETOOLONG) return _fail(Swtpm_error::BAD_ADDRESS, quoted, errno);
-	return _fail(error_of(errno), quoted, errno);
+	_begin_anew();
+	_control_address.clear();
+	_data = data;
+	_control = control;
+	_set_timeout(_data, SO_RCVTIMEO, _patience.command_ms);
+	if (_control >= 0) _set_timeout(_control, SO_RCVTIMEO, _patience.control_ms);
 }
 
-Result Swtpm::connect(std::string_view data, std::string_view control)
+void Swtpm::_begin_anew()
 {
 	_close();
 	// What the old connection owes never comes.
 	if (Tpm_client *const client = std::exchange(_client, nullptr)) client->failed();
-	_control_address = control;
-	_data = TRY(_connect(data));
-	set_timeout(_data, SO_RCVTIMEO, _patience.command_ms);
 	_locality = 0;
-	return Ok{};
 }
 
 void Swtpm::_close()
@@ -158,10 +93,10 @@ void Swtpm::_close()
 Result Swtpm::_open_control()
 {
 	if (_control >= 0) return Ok{};
-	if (_control_address.empty())
+	if (_control_address.empty() || !_dial)
 		return _fail(Swtpm_error::NO_SOCKET, "no address of a control socket was given");
-	_control = TRY(_connect(_control_address));
-	set_timeout(_control, SO_RCVTIMEO, _patience.control_ms);
+	_control = TRY((this->*_dial)(_control_address));
+	_set_timeout(_control, SO_RCVTIMEO, _patience.control_ms);
 	return Ok{};
 }
 
@@ -184,7 +119,7 @@ Result Swtpm::_command(Bytes request)
 	int const number = n < 0 ? errno : 0;
 	close(_control);
 	_control = -1;
-	return _fail(number ? error_of(number) : Swtpm_error::CLOSED, "control socket", number);
+	return _fail(number ? _error_of(number) : Swtpm_error::CLOSED, "control socket", number);
 }
 
 static Bytes encode(std::span<uint8_t, 8> to, uint32_t command)
@@ -235,7 +170,7 @@ Result Swtpm::_send(Bytes command)
 			continue;
 		}
 		if (errno == EINTR) continue;
-		if (errno != EAGAIN) return _end(error_of(errno), "the command was not sent", errno);
+		if (errno != EAGAIN) return _end(_error_of(errno), "the command was not sent", errno);
 		pollfd waiting{_data, POLLOUT, 0};
 		if (::poll(&waiting, 1, static_cast<int>(_patience.control_ms)) == 0)
 			return _end(Swtpm_error::TIMEOUT, "the command was not sent");
@@ -257,7 +192,7 @@ Attempt<bool, Swtpm_error> Swtpm::_receive(int flags)
 		ssize_t const n = recv(_data, _response.data() + _received, MESSAGE_MAX - _received, flags);
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0 && errno == EAGAIN) return false;
-		if (n < 0) return _end(error_of(errno), "no response", errno).error();
+		if (n < 0) return _end(_error_of(errno), "no response", errno).error();
 		if (n == 0) return _end(Swtpm_error::CLOSED, "no response").error();
 		_received += static_cast<size_t>(n);
 	}

@@ -77,6 +77,11 @@ private:
 	size_t _received = 0;
 	std::array<uint8_t, MESSAGE_MAX> _response{};
 
+	// Set by `connect`.
+	Attempt<int, Swtpm_error> (Swtpm::*_dial)(std::string_view address) = nullptr;
+
+	static Swtpm_error _error_of(int number);
+	static void _set_timeout(int fd, int option, unsigned ms);
 	Swtpm_error _fail(Swtpm_error error, std::string_view what, int number = 0);
 	Attempt<int, Swtpm_error> _connect(std::string_view address);
 	Attempt<void, Swtpm_error> _open_control();
@@ -84,6 +89,7 @@ private:
 	Attempt<void, Swtpm_error> _end(Swtpm_error error, std::string_view what, int number = 0);
 	Attempt<void, Swtpm_error> _send(Bytes command);
 	Attempt<bool, Swtpm_error> _receive(int flags);
+	void _begin_anew();
 	void _close();
 
 public:
@@ -106,6 +112,12 @@ public:
 	 * TIMEOUT, SYSTEM.
 	 */
 	Attempt<void, Swtpm_error> connect(std::string_view data, std::string_view control = {});
+
+	/*
+	 * The same for sockets that are connected already, which this owns from now on; a control of -1
+	 * is one without address.
+	 */
+	void adopt(int data, int control = -1);
 
 	/* What went wrong last, in a sentence with the address and the reason. */
 	std::string const &message() const { return _message; }
