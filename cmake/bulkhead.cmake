@@ -72,6 +72,10 @@ function(_bulkhead_pkg_config TARGET SCOPE)
 		if(NOT TARGET PkgConfig::${prefix})
 			find_package(PkgConfig REQUIRED)
 			pkg_check_modules(${prefix} REQUIRED IMPORTED_TARGET GLOBAL ${module})
+			# By name and not by path, so that a static program gets the static library.
+			set_target_properties(PkgConfig::${prefix} PROPERTIES
+				INTERFACE_LINK_LIBRARIES "${${prefix}_LIBRARIES}"
+				INTERFACE_LINK_DIRECTORIES "${${prefix}_LIBRARY_DIRS}")
 		endif()
 		target_link_libraries(${TARGET} ${SCOPE} PkgConfig::${prefix})
 	endforeach()
