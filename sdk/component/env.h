@@ -49,14 +49,22 @@ public:
 	virtual Task<int> serve(Job &job, Incoming_call const &call) = 0;
 };
 
-/* Belongs to the loop's thread. */
+/*
+ * Belongs to the loop's thread. Jobs that wait in it and channels that it has opened end before it.
+ *
+ * Makes no descriptors, threads or signal handlers, opens no file: with the system calls of "@talk"
+ * all of this works.
+ */
 class Env
 {
 public:
 	struct Limits
 	{
-		size_t calls = 256; // served at a time; more wait at the gate
+		size_t calls = 256; // served at a time
+		size_t waiting =
+			64; // more that wait until one of those has ended; others are ended at once
 		size_t frame_bytes = 16 * 1024; // of the job of each
+		uint64_t grace_us = 250'000; // see `run`
 	};
 
 private:
@@ -70,8 +78,16 @@ public:
 	Env(Env const &) = delete;
 	Env &operator=(Env const &) = delete;
 
-	/* Takes over the descriptors of LISTEN_FDS, those of the gate and "config" above all. */
+	/*
+	 * Takes over the descriptors of LISTEN_FDS, those of the gate and "config" above all. Has the
+	 * log never block: lines that don't fit are lost, and counted.
+	 */
 	bool start();
+
+	/* The same with what somebody else has at hand, for tests. */
+	bool start(linux_host::Owned_fd gate, std::string name, std::string config = {});
+	/* A descriptor as by LISTEN_FDS: "device:NAME", "fuse:0". */
+	void give(std::string name, linux_host::Owned_fd descriptor);
 
 	/* Says on the log why `start` or `run` has failed; returns an exit code. */
 	int fail();
@@ -91,12 +107,29 @@ public:
 	Log log() const;
 	linux_host::Loop &loop();
 
-	/* Before `run`. The service outlives this. "*" stands for all that nobody else serves. */
+	/*
+	 * Before `run`. The service outlives this. "*" stands for all that nobody else serves. Who
+	 * calls what nobody serves has EXIT_NO_SERVICE.
+	 */
 	void serve(std::string_view service, Service &taker);
 
+	/* The same for who passes the end on to another process, and calls `ended` once, later. */
+	struct Given_call
+	{
+		std::string full_name{}; // service+argument as the caller has asked
+		std::string caller{};
+		linux_host::Channel_end end{};
+		uint32_t domain = 0;
+		uint32_t port = 0;
+	};
+	void serve(std::string_view service, std::function<void(Given_call)> taker);
+
 	/*
-	 * Asks for a call, and waits until the channel is open: DENIED (refused), and those of
-	 * `Loop_channel::opened`. The channel is the caller's, idle before.
+	 * Asks for a call, and waits until the broker has opened its channel, not until the service has
+	 * greeted: what is written to it goes along with our greeting. Before `run` it waits for that,
+	 * too. Errors: DENIED (refused), INVALID (names that can't be), BROKEN_PIPE (no broker any
+	 * more), those of `Loop_channel::adopt`, CANCELLED, TIMEOUT, OUT_OF_FRAMES. The channel is the
+	 * caller's; both names stay until the task ends.
 	 */
 	Task<size_t> call(Job &job, std::string_view target, std::string_view service,
 		qrexec::Loop_channel &channel, uint64_t until_us = NEVER_US);
@@ -110,10 +143,14 @@ public:
 	};
 	void call(
 		std::string_view target, std::string_view service, std::function<void(Given_end)> done);
-	/* Tells the broker that such a call is over. */
+	/* Tells the broker that a call of either kind is over whose end was passed on. */
 	void ended(uint32_t domain, uint32_t port);
 
-	/* Tells the broker that services are ready, and runs the loop; the exit code. */
+	/*
+	 * Tells the broker that services are ready, and runs the loop; the exit code. Returns after
+	 * `stop`, or when the broker has closed the gate: what is being served then may go on for
+	 * `grace_us`, and nothing more is asked for or taken.
+	 */
 	int run();
 	/* Has `run` return. */
 	void stop(int exit_code = 0);

@@ -647,6 +647,7 @@ Task<size_t> Loop_channel::wait_for_room(Job &job, size_t bytes, uint64_t until_
 }
 
 void Loop_channel::flush() { _inside->flush(); }
+void Loop_channel::close() { _inside->close(); }
 void Loop_channel::cancel() { _inside->cancel(); }
 
 void Loop_channel::when_closed(std::function<void()> closed)

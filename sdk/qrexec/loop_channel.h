@@ -56,7 +56,7 @@ public:
 	/* At least a byte; 0: the stream has ended. */
 	Task<size_t> read(Job &job, Mutable_bytes to, uint64_t until_us = NEVER_US);
 
-	/* All of it. */
+	/* All of it. BROKEN_PIPE: what the other side had said before can still be read. */
 	Task<size_t> write(Job &job, Bytes from, uint64_t until_us = NEVER_US);
 
 	/* Ends what this side sends. */
@@ -94,12 +94,15 @@ public:
 	/* Sends what was written and gives back what was read, now. */
 	void flush();
 
+	/* Gives the end up, as its own end does; it may adopt another. No task is left. */
+	void close();
+
 	/* Ends it at once; those who wait have CANCELLED. */
 	void cancel();
 
 	/*
-	 * Has `closed` called once, when this gives up the end that it has now: by `cancel`, the next
-	 * `adopt` or its own end.
+	 * Has `closed` called once, when this gives up the end that it has now: by `cancel`, `close`,
+	 * the next `adopt` or its own end.
 	 */
 	void when_closed(std::function<void()> closed);
 };
