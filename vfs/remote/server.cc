@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned REQUESTS_PER_ROUND = 64;
 constexpr uint64_t SETTLE_US = 2'000'000;
-constexpr size_t DRAIN_BYTES = 4096; // as much room as is waited for at a time
+constexpr size_t DRAIN_BYTES = 1024; // as much room as is waited for at a time
 
 uint32_t random_generation()
 {
