@@ -8,6 +8,9 @@
 #include "platform/linux/descriptor.h"
 
 #include <cstdint>
+#include <functional>
+#include <linux/filter.h>
+#include <span>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -44,6 +47,14 @@ struct Lack
 std::vector<Lack> find_lacks(std::string const &cgroup);
 
 /*
+ * The directory below which this process may make groups with limits (Sandbox::cgroup), for which
+ * it may have to move itself and its fellows to the group `name` there. Call it before anything
+ * else is in this process's group. Errors: NOT_SUPPORTED, DENIED and others of a file; `why`: what
+ * to do.
+ */
+Attempt<std::string> delegated_cgroup(std::string const &name, std::string &why);
+
+/*
  * System calls that a process may make, compiled once for any number of processes. Names are the
  * kernel's ("read", "epoll_pwait2"). "@talk" is what a static C++ program needs that only talks
  * over its gate and its channels; "@program" what ordinary programs need: all but those that reach
@@ -53,13 +64,14 @@ std::vector<Lack> find_lacks(std::string const &cgroup);
 class System_calls
 {
 private:
-	Owned_fd _program{}; // a memfd with the BPF program
+	std::vector<sock_filter> _program{};
 
 public:
 	/* Error: INVALID (`why`: an unknown name), OUT_OF_MEMORY. */
 	static Attempt<System_calls> compile(std::vector<std::string> const &names, std::string &why);
 
-	int program() const { return _program.value(); }
+	/* For the kernel; lives as long as this. */
+	std::span<sock_filter const> program() const { return _program; }
 };
 
 struct Sandbox
@@ -102,6 +114,10 @@ struct Sandbox
 	unsigned files_max = 1024;
 	std::string cgroup{}; // directory to make for it and remove after it; empty: none
 	std::vector<Ability> without{}; // what the caller lets be missing
+
+	/* Called with the process before it does anything; it ends if the caller ends before `start`
+	 * has let it go on. May be empty. */
+	std::function<void(int process)> born{};
 };
 
 /* A process that was started. Its parent reaps it; a broker that took over needn't. */

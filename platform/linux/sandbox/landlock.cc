@@ -1,0 +1,90 @@
+#include "platform/linux/sandbox/plan.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace bulkhead::linux_host::sandbox {
+
+namespace {
+
+// What later kernels added to the headers that we build with.
+constexpr uint64_t TRUNCATE = 1 << 14; // ABI 3
+constexpr uint64_t IOCTL_DEVICE = 1 << 15; // ABI 5
+constexpr uint64_t NETWORK = 1 << 0 | 1 << 1; // ABI 4: bind and connect of TCP
+constexpr uint64_t SCOPES = 1 << 0 | 1 << 1; // ABI 6: abstract unix sockets, signals
+
+struct Ruleset
+{
+	uint64_t files;
+	uint64_t network;
+	uint64_t scopes;
+};
+
+constexpr uint64_t EXECUTE_AND_READ =
+	LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+
+/* Those that a file may have that isn't a directory. */
+constexpr uint64_t OF_FILES = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
+	LANDLOCK_ACCESS_FS_WRITE_FILE | TRUNCATE | IOCTL_DEVICE;
+
+uint64_t files_of(int abi)
+{
+	uint64_t all = (1 << 13) - 1;
+	if (abi >= 2) all |= LANDLOCK_ACCESS_FS_REFER;
+	if (abi >= 3) all |= TRUNCATE;
+	if (abi >= 5) all |= IOCTL_DEVICE;
+	return all;
+}
+
+bool allow(int ruleset, char const *path, uint64_t access)
+{
+	landlock_path_beneath_attr rule{};
+	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat kind{};
+	if (rule.parent_fd < 0 || fstat(rule.parent_fd, &kind) != 0) return false;
+	rule.allowed_access = S_ISDIR(kind.st_mode) ? access : access & OF_FILES;
+	bool const good =
+		syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+	close(rule.parent_fd);
+	return good;
+}
+
+} // namespace
+
+int landlock_abi()
+{
+	long const abi =
+		syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	return abi < 0 ? 0 : static_cast<int>(abi);
+}
+
+/* Mount points say the same; this holds even if one of them is gone. */
+bool restrict_files(Plan &plan)
+{
+	int const abi = plan.landlock_abi;
+	if (!abi) return true;
+	uint64_t const all = files_of(abi);
+	Ruleset const attributes{all, abi >= 4 ? NETWORK : 0, abi >= 6 ? SCOPES : 0};
+	size_t const bytes = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
+	int const ruleset =
+		static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, bytes, 0));
+	if (ruleset < 0) return fail(plan, Step::LANDLOCK);
+	// Listing what there is shows names that it is given, no more.
+	if (!allow(ruleset, "/", LANDLOCK_ACCESS_FS_READ_DIR)) return fail(plan, Step::LANDLOCK, "/");
+	for (Place const &place : plan.places) {
+		uint64_t const access = place.writable || place.device ? all : EXECUTE_AND_READ;
+		if (!allow(ruleset, place.target, access)) return fail(plan, Step::LANDLOCK, place.target);
+	}
+	if (plan.proc && !allow(ruleset, "proc", all)) return fail(plan, Step::LANDLOCK, "proc");
+	for (std::string const &target : plan.fuse_mounts)
+		if (!allow(ruleset, target.c_str(), all)) return fail(plan, Step::LANDLOCK, target.c_str());
+	bool const good = syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+	close(ruleset);
+	return good || fail(plan, Step::LANDLOCK);
+}
+
+} // namespace bulkhead::linux_host::sandbox
