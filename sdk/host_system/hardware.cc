@@ -197,11 +197,12 @@ private:
 	tpm::Resource_manager _manager{_tis};
 	tpm::Tpm_device _device;
 	std::deque<tpm::Space> _spaces{};
+	std::deque<tpm::Command_filter> _filters{};
 	std::deque<tpm::Tpm_session> _sessions{};
 
 public:
-	Tpm_host(
-		Section const &section, Bus_host &bus, Device_settings const &settings, Executor &executor)
+	Tpm_host(Section const &section, Bus_host &bus, Device_settings const &settings,
+		Executor &executor, tpm::Command_policy *commands)
 		: _section(section),
 		  _bus(bus),
 		  _chip(bus.bus(), settings.chip),
@@ -215,6 +216,7 @@ public:
 		for (size_t i = 0; i < settings.sessions; ++i) {
 			tpm::Interface *interface = &_tis;
 			if (shared) interface = &_spaces.emplace_back(_manager);
+			if (commands) interface = &_filters.emplace_back(*interface, *commands);
 			_device.add(
 				_sessions.emplace_back(executor, *interface, _device.openers(), PATIENCE_US));
 		}
@@ -265,8 +267,9 @@ public:
 
 } // namespace
 
-Hardware::Hardware(linux_host::Loop &loop, Wires &wires, Manifest &manifest)
-	: _loop(loop), _wires(wires), _manifest(manifest)
+Hardware::Hardware(
+	linux_host::Loop &loop, Wires &wires, Manifest &manifest, tpm::Command_policy *commands)
+	: _loop(loop), _wires(wires), _manifest(manifest), _commands(commands)
 {}
 
 Hardware::~Hardware() { forget(); }
@@ -376,8 +379,8 @@ std::optional<Trouble> Hardware::_start_device(Section const &section)
 	auto const bus = std::ranges::find(
 		_buses, section.text_of("bus"), [](auto const &b) { return std::string_view(b.first); });
 	if (!settings.ok() || bus == _buses.end()) return Trouble{section.heading + " has no bus"};
-	auto device =
-		std::make_unique<Tpm_host>(section, *bus->second, settings.value(), _loop.executor());
+	auto device = std::make_unique<Tpm_host>(
+		section, *bus->second, settings.value(), _loop.executor(), _commands);
 	if (auto trouble = device->start(_loop)) return trouble;
 	_devices.emplace_back(section.name, std::move(device));
 	return {};

@@ -4,6 +4,7 @@
 // driven.
 
 #include "driver/char_device.h"
+#include "driver/tpm/command_filter.h"
 #include "platform/linux/loop.h"
 #include "sdk/host_system/manifest.h"
 #include "sdk/host_system/wires.h"
@@ -26,6 +27,7 @@ private:
 	linux_host::Loop &_loop;
 	Wires &_wires;
 	Manifest &_manifest;
+	tpm::Command_policy *const _commands;
 	std::vector<std::pair<std::string, std::unique_ptr<Bus_host>>> _buses{};
 	std::vector<std::pair<std::string, std::unique_ptr<Device_host>>> _devices{};
 
@@ -36,8 +38,9 @@ private:
 	std::optional<Trouble> _start_device(Section const &);
 
 public:
-	/* All outlive the hardware. */
-	Hardware(linux_host::Loop &loop, Wires &wires, Manifest &manifest);
+	/* All outlive the hardware. `commands`: who may give which to TPMs; null: all, all. */
+	Hardware(linux_host::Loop &loop, Wires &wires, Manifest &manifest,
+		tpm::Command_policy *commands = nullptr);
 	~Hardware();
 
 	/* Adds all faults of the sections of buses and devices to the manifest's. */
