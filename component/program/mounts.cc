@@ -14,7 +14,7 @@ using qrexec::log;
 namespace {
 
 // How long a call may take; a server that is started first has that long.
-constexpr uint64_t CALL_WITHIN_US = 10'000'000;
+constexpr uint64_t CALL_WITHIN_US = 5'000'000;
 // Between two calls, twice as long after each that came to nothing.
 constexpr uint64_t PAUSE_FIRST_US = 20'000;
 constexpr uint64_t PAUSE_MAX_US = 2'000'000;
