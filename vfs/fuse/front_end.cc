@@ -1,9 +1,8 @@
 #include "vfs/fuse/front_end.h"
 
+#include "vfs/fuse/messages.h"
 #include "vfs/fuse/session.h"
 
-#include <cstdarg>
-#include <cstdio>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -13,41 +12,6 @@ namespace {
 
 // For requests to end that were cancelled, and for files to close.
 constexpr uint64_t SETTLE_US = 2'000'000;
-
-/* Collects what libfuse has to say, which it would print. */
-class Messages
-{
-private:
-	static inline Messages *_listening = nullptr;
-	std::string _text{};
-
-	__attribute__((format(printf, 2, 0))) static void _take(
-		fuse_log_level, char const *format, va_list arguments)
-	{
-		char message[512];
-		vsnprintf(message, sizeof message, format, arguments);
-		if (_listening) _listening->_text += message;
-	}
-
-public:
-	Messages()
-	{
-		_listening = this;
-		fuse_set_log_func(_take);
-	}
-	Messages(Messages const &) = delete;
-	~Messages() { _listening = nullptr; }
-
-	/* As one line. */
-	std::string text() const
-	{
-		std::string line = _text;
-		while (!line.empty() && line.back() == '\n') line.pop_back();
-		for (char &c : line)
-			if (c == '\n') c = ';';
-		return line;
-	}
-};
 
 std::vector<std::string> mount_options(Front_end::Options const &options)
 {

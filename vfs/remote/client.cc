@@ -579,6 +579,16 @@ Client::~Client()
 
 Task<void> Client::run(Job &job)
 {
+	struct End
+	{
+		Inside &inside;
+		// The task may be given up where it waits.
+		~End()
+		{
+			if (!inside.broken) inside.fail_all(Error::BROKEN_PIPE);
+		}
+	};
+	End const end{*_inside};
 	Attempt<void> const result = co_await _inside->greet_and_take(job);
 	_inside->fail_all(result.ok() ? Error::BROKEN_PIPE : result.error());
 	co_return result;

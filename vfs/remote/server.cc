@@ -107,6 +107,12 @@ struct Server::Inside final : fuse::Outlet
 	Root drain_later(Job &job);
 	Task<void> serve(Job &job);
 	Task<void> end(Job &job);
+	void leave_stream()
+	{
+		drain_root = Root();
+		stream = nullptr;
+		output.use(nullptr);
+	}
 };
 
 /* The most frequent request of all goes straight from a plain file into the stream. */
@@ -251,9 +257,7 @@ Task<void> Server::Inside::serve(Job &job)
 
 Task<void> Server::Inside::end(Job &job)
 {
-	drain_root = Root();
-	stream = nullptr;
-	output.use(nullptr);
+	leave_stream();
 	Job::Shield const shield(job, NEVER_US);
 	Clock const &clock = executor.clock;
 	session.cancel_all();
@@ -279,6 +283,12 @@ Task<void> Server::serve(Job &job, Stream &stream)
 	inside.stream = &stream;
 	inside.output.use(&stream);
 	inside.drain_root = inside.drain_later(inside.drain_job);
+	struct Leave
+	{
+		Inside &inside;
+		~Leave() { inside.leave_stream(); }
+	};
+	Leave const leave{inside};
 	CO_TRY(inside.drain_root.start(inside.drain_job));
 	Attempt<void> const result = co_await inside.serve(job);
 	(void)co_await inside.end(job);

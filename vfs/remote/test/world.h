@@ -25,13 +25,15 @@ public:
 struct Served_tree
 {
 	linux_host::Monotonic_clock clock{};
-	Executor executor{clock};
+	Executor own_executor{clock};
+	Executor &executor;
 	linux_host::Heap heap{};
 	Standing_calendar calendar{};
 	fuse::Mailbox mailbox{};
 	vfs::Tree tree = vfs::Tree::create(heap, calendar).value();
 
-	Served_tree()
+	Served_tree() : Served_tree(own_executor) {}
+	explicit Served_tree(Executor &e) : executor(e)
 	{
 		vfs::Ram_limits const limits{.bytes = 16 << 20, .nodes = 256};
 		auto ram = vfs::create_ram(heap, calendar, limits).value();
