@@ -1,0 +1,475 @@
+#include "component/broker/machine.h"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <fstream>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+namespace bulkhead::broker {
+namespace {
+
+using domain::Domain_plan;
+using domain::Sent;
+using domain::With;
+using linux_host::Gate;
+using linux_host::Gate_takes;
+using linux_host::Owned_fd;
+
+constexpr size_t EVENTS_MAX = 64; // of a round
+constexpr int ORPHAN_PATIENCE_MS = 20;
+
+uint32_t random_number()
+{
+	uint32_t number = 0;
+	(void)!getrandom(&number, sizeof(number), 0);
+	return number;
+}
+
+void send_signal(int process, int number)
+{
+	syscall(SYS_pidfd_send_signal, process, number, nullptr, 0);
+}
+
+bool ready(int fd, short events, int patience_ms)
+{
+	pollfd looked_at{fd, events, 0};
+	return poll(&looked_at, 1, patience_ms) == 1;
+}
+
+int64_t pid_of(int process)
+{
+	std::ifstream info("/proc/self/fdinfo/" + std::to_string(process));
+	for (std::string line; std::getline(info, line);)
+		if (line.starts_with("Pid:")) return std::atoll(line.c_str() + 4);
+	return 0;
+}
+
+/* As wait(2) has it, of a process whose parent has died; -1: the kernel doesn't tell (before 6.15).
+ */
+int status_of_orphan(int process)
+{
+	// It is told once the keeper has reaped it, which takes no time, and said by POLLHUP.
+	(void)ready(process, 0, ORPHAN_PATIENCE_MS);
+	struct
+	{
+		uint64_t mask = 1U << 3; // PIDFD_INFO_EXIT
+		uint64_t cgroup = 0;
+		uint32_t ids[11]{};
+		int32_t exit_code = 0;
+	} info;
+	static_assert(sizeof(info) == 64);
+	bool const told = ioctl(process, _IOWR(0xff, 11, decltype(info)), &info) == 0;
+	return told && info.mask & 1U << 3 ? info.exit_code : -1;
+}
+
+domain::End end_of(int status)
+{
+	if (status == -1) return {.text = "ended, nobody knows how", .clean = false};
+	if (WIFSIGNALED(status))
+		return {.text = "killed by signal " + std::to_string(WTERMSIG(status)) + " (" +
+				strsignal(WTERMSIG(status)) + ")"};
+	int const code = WEXITSTATUS(status);
+	return {.text = "exit code " + std::to_string(code), .clean = code == 0};
+}
+
+} // namespace
+
+Machine::Machine(Settings settings, Notify &notify)
+	: _settings(std::move(settings)),
+	  _notify(notify),
+	  _epoll(epoll_create1(EPOLL_CLOEXEC)),
+	  _broker(*this, random_number(), _clock.now_us())
+{
+	sigset_t mine;
+	sigemptyset(&mine);
+	for (int const number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&mine, number);
+	sigprocmask(SIG_BLOCK, &mine, nullptr);
+	_signals.reset(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK));
+	_watch(_signals.value(), EPOLLIN, SIGNALS);
+	if (notify.keeper() >= 0) _watch(notify.keeper(), EPOLLIN, KEEPER);
+	if (char const *const us = getenv("WATCHDOG_USEC"))
+		_watchdog_us = strtoull(us, nullptr, 10) / 2;
+}
+
+bool Machine::_watch(int fd, uint32_t events, Subject subject, Party party, bool change)
+{
+	epoll_event event{};
+	event.events = events;
+	event.data.u64 = uint64_t{subject} << 32 | party;
+	return epoll_ctl(_epoll.value(), change ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void Machine::_unwatch(int fd) { epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, fd, nullptr); }
+
+void Machine::_follow_log(Party party, Domain_plan const &plan, Owned_fd pipe)
+{
+	Running &running = _running.at(party);
+	running.log = std::make_unique<Log_file>(
+		logs + "/" + plan.name + ".log", plan.log_bytes, std::move(pipe));
+	_watch(running.log->pipe(), EPOLLIN, LOG, party);
+}
+
+bool Machine::start(Party party, Domain_plan const &plan, domain::End &end)
+{
+	auto gates = Gate::make_pair();
+	int ends[2];
+	if (!gates.ok() || pipe2(ends, O_CLOEXEC) != 0) {
+		end.text = std::string("no gate: ") + strerror(errno);
+		return false;
+	}
+	Owned_fd reads{ends[0]}, writes{ends[1]};
+	Prepared prepared;
+	if (!broker::prepare(prepared, _components, std::string(_broker.name()), plan,
+			gates.value().second.value(), end.text))
+		return false;
+	prepared.sandbox.log = writes.value();
+	prepared.sandbox.without = _lacking;
+	if (!_cgroup.empty()) prepared.sandbox.cgroup = _cgroup + "/" + plan.name;
+	_notify.store(plan.name + ".gate", gates.value().first.value());
+	_notify.store(plan.name + ".log", reads.value());
+	auto started = linux_host::start(prepared.sandbox, end.text);
+	if (!started.ok()) {
+		for (char const *kind : {".gate", ".log"}) _notify.forget(plan.name + kind);
+		end.lasting = started.error() == Error::INVALID || started.error() == Error::NOT_SUPPORTED;
+		return false;
+	}
+	_notify.store(plan.name + ".process", started.value().process.value());
+	Running &running = _running[party];
+	running = {.name = plan.name,
+		.gate = Gate(std::move(gates.value().first), Gate_takes::NOTHING),
+		.process = std::move(started.value()),
+		.cgroup = prepared.sandbox.cgroup};
+	_watch(running.gate.fd(), EPOLLIN, GATE, party);
+	_watch(running.process.process.value(), EPOLLIN, PROCESS, party);
+	_follow_log(party, plan, std::move(reads));
+	return true;
+}
+
+/* A domain that an earlier broker has started. */
+void Machine::_adopt(Domain_plan const &plan, Descriptors &stored)
+{
+	Party const party = _broker.id_of(plan.name);
+	auto const gate = stored.find(plan.name + ".gate");
+	auto const process = stored.find(plan.name + ".process");
+	if (gate == stored.end() || process == stored.end()) return;
+	Running &running = _running[party];
+	running = {.name = plan.name,
+		.gate = Gate(std::move(gate->second), Gate_takes::NOTHING),
+		.process = {.pid = static_cast<pid_t>(pid_of(process->second.value())),
+			.process = std::move(process->second)},
+		.adopted = true,
+		.cgroup = _cgroup.empty() ? "" : _cgroup + "/" + plan.name};
+	_watch(running.gate.fd(), EPOLLIN, GATE, party);
+	_watch(running.process.process.value(), EPOLLIN, PROCESS, party);
+	if (auto const log = stored.find(plan.name + ".log"); log != stored.end())
+		_follow_log(party, plan, std::move(log->second));
+	_broker.adopt(party);
+}
+
+/* Ends what nobody has adopted. */
+void Machine::_drop(Descriptors &stored)
+{
+	for (auto &[name, descriptor] : stored) {
+		if (!descriptor) continue;
+		if (name.ends_with(".process")) {
+			send_signal(descriptor.value(), SIGKILL);
+			std::string const domain = name.substr(0, name.rfind('.'));
+			log(Level::WARNING,
+				domain + " was left by an earlier broker, and is in no manifest: ended");
+			linux_host::end(
+				{.process = std::move(descriptor)}, _cgroup.empty() ? "" : _cgroup + "/" + domain);
+		}
+		_notify.forget(name);
+	}
+	stored.clear();
+}
+
+void Machine::close(Party party)
+{
+	auto const found = _running.find(party);
+	if (found == _running.end() || found->second.gate.fd() < 0) return;
+	_unwatch(found->second.gate.fd());
+	found->second.gate.close();
+	if (domain::operators(party))
+		_running.erase(found);
+	else
+		_notify.forget(found->second.name + ".gate");
+}
+
+void Machine::kill(Party party)
+{
+	if (auto const found = _running.find(party); found != _running.end())
+		send_signal(found->second.process.process.value(), SIGKILL);
+}
+
+Sent Machine::send(Party to, Bytes packet, With with)
+{
+	auto const found = _running.find(to);
+	if (found == _running.end() || found->second.gate.fd() < 0) return Sent::FULL;
+	std::array<int, domain::DESCRIPTORS> given{};
+	size_t count = 0;
+	Owned_fd status;
+	if (with == With::STATUS) {
+		status = _status();
+		if (!status) return Sent::FAILED;
+		given[count++] = status.value();
+	} else if (with != With::NOTHING) {
+		auto const &end = with == With::CLIENT_END ? _channel->client : _channel->server;
+		given = {end.memory.value(), end.bell.out(), end.bell.in()};
+		count = given.size();
+	}
+	Bytes const parts[] = {packet};
+	auto const sent = found->second.gate.send(parts, std::span(given).first(count));
+	if (found->second.room > 0) --found->second.room;
+	if (sent.ok()) return Sent::OK;
+	bool const full = sent.error() == Error::WOULD_BLOCK || sent.error() == Error::BROKEN_PIPE;
+	return full ? Sent::FULL : Sent::FAILED;
+}
+
+bool Machine::make_channel(uint32_t port, uint32_t ring_bytes)
+{
+	auto made = linux_host::make_channel({ring_bytes, ring_bytes}, port);
+	if (!made.ok()) return false;
+	_channel.emplace(std::move(made.value()));
+	return true;
+}
+
+void Machine::log(Level level, std::string_view line)
+{
+	if (level == Level::DEBUG && !_settings.verbose) return;
+	bool const bad = level == Level::ERROR || level == Level::WARNING;
+	say((bad ? std::string(name_of(level)) + ": " : std::string()).append(line));
+}
+
+Owned_fd Machine::_status()
+{
+	std::string text;
+	domain::write_status(text, _broker, *this);
+	Owned_fd made{memfd_create("status", MFD_CLOEXEC)};
+	ssize_t const written = pwrite(made.value(), text.data(), text.size(), 0);
+	return written == static_cast<ssize_t>(text.size()) ? std::move(made) : Owned_fd();
+}
+
+Machine::Process Machine::process_of(Party party) const
+{
+	auto const found = _running.find(party);
+	Domain_plan const &plan = _broker.find(party)->plan;
+	Process process{.pid = 0, .log = logs + "/" + plan.name + ".log", .memory_bytes = 0};
+	if (found == _running.end()) return process;
+	Running const &running = found->second;
+	process.pid = running.process.pid;
+	std::ifstream group(running.cgroup + "/memory.current");
+	if (!running.cgroup.empty() && group >> process.memory_bytes) return process;
+	uint64_t pages = 0;
+	std::ifstream("/proc/" + std::to_string(process.pid) + "/statm") >> pages >> pages;
+	process.memory_bytes = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+	return process;
+}
+
+/* Whether a gate has room for what its party may be told next. */
+bool Machine::_has_room(Party party, Running &running)
+{
+	if (running.room == 0) {
+		if (ready(running.gate.fd(), POLLOUT, 0)) running.room = ROOM;
+	}
+	bool const deaf = running.room == 0;
+	if (std::exchange(running.deaf, deaf) != deaf)
+		_watch(running.gate.fd(), deaf ? EPOLLOUT : EPOLLIN, GATE, party, true);
+	return !deaf;
+}
+
+/* One packet of a party's, so that nobody is served twice before somebody else is once. */
+void Machine::_hear(Party party)
+{
+	auto const found = _running.find(party);
+	if (found == _running.end() || found->second.gate.fd() < 0) return;
+	if (!_has_room(party, found->second)) return;
+	std::array<uint8_t, domain::PACKET_MAX> packet;
+	auto const received = found->second.gate.receive(packet);
+	if (received.ok() && received.value().bytes > 0)
+		return _broker.received(party, Bytes(packet).first(received.value().bytes));
+	if (!received.ok() && received.error() == Error::WOULD_BLOCK) return;
+	if (!received.ok() && received.error() != Error::IO)
+		return _broker.broken(party, "it has sent what is no packet");
+	close(party);
+	_broker.closed(party);
+}
+
+void Machine::_look_at_process(Party party)
+{
+	auto const found = _running.find(party);
+	if (found == _running.end()) return;
+	Running running;
+	int const process = found->second.process.process.value();
+	siginfo_t how{};
+	int status = -1;
+	if (found->second.adopted) {
+		if (!ready(process, POLLIN, 0)) return;
+		status = status_of_orphan(process);
+	} else {
+		if (waitid(P_PIDFD, static_cast<id_t>(process), &how, WEXITED | WNOHANG) != 0 ||
+			!how.si_pid)
+			return;
+		status = how.si_code == CLD_EXITED ? how.si_status << 8 : how.si_status;
+	}
+	close(party);
+	running = std::move(found->second);
+	_running.erase(found);
+	_unwatch(process);
+	linux_host::end(running.process, running.cgroup);
+	if (running.log) {
+		_unwatch(running.log->pipe());
+		running.log->finish();
+		if (std::string const trouble = running.log->trouble(); !trouble.empty())
+			log(Level::WARNING, trouble);
+	}
+	for (char const *kind : {".process", ".log"}) _notify.forget(running.name + kind);
+	_broker.ended(party, end_of(status));
+}
+
+void Machine::_read_log(Party party)
+{
+	auto const found = _running.find(party);
+	if (found == _running.end() || !found->second.log) return;
+	Log_file &file = *found->second.log;
+	Log_file::Pipe const state = file.take(_clock.now_us());
+	if (std::string const trouble = file.trouble(); !trouble.empty()) log(Level::WARNING, trouble);
+	if (state == Log_file::Pipe::OPEN) return;
+	_unwatch(file.pipe());
+	if (state == Log_file::Pipe::PAUSED) _paused.emplace(file.resumes_us(), party);
+}
+
+/* When the next is to be read again. */
+uint64_t Machine::_resume_logs(uint64_t now_us)
+{
+	while (!_paused.empty() && _paused.begin()->first <= now_us) {
+		Party const party = _paused.begin()->second;
+		_paused.erase(_paused.begin());
+		auto const found = _running.find(party);
+		if (found != _running.end() && found->second.log)
+			_watch(found->second.log->pipe(), EPOLLIN, LOG, party);
+	}
+	return _paused.empty() ? NEVER_US : _paused.begin()->first;
+}
+
+void Machine::_meet_operator()
+{
+	Gate gate = _directory.accept();
+	if (gate.fd() < 0) return;
+	do _next_operator = domain::OPERATORS | (_next_operator + 1);
+	while (_running.contains(_next_operator));
+	Party const party = _next_operator;
+	_watch(gate.fd(), EPOLLIN, GATE, party);
+	_running[party].gate = std::move(gate);
+	if (!_broker.connected(party)) close(party);
+}
+
+void Machine::_take_signal()
+{
+	signalfd_siginfo signal{};
+	if (read(_signals.value(), &signal, sizeof(signal)) != sizeof(signal)) return;
+	if (signal.ssi_signo != SIGHUP) return _stop();
+	domain::Answer const answer = reload();
+	log(answer.error ? Level::ERROR : Level::INFO, answer.text);
+}
+
+void Machine::_stop()
+{
+	_notify.tell("STOPPING=1");
+	_broker.shut_down();
+}
+
+void Machine::_handle(uint64_t subject, uint32_t events)
+{
+	Party const party = static_cast<Party>(subject);
+	switch (Subject{static_cast<uint32_t>(subject >> 32)}) {
+	case GATE: return _hear(party);
+	case PROCESS: return _look_at_process(party);
+	case LOG: return _read_log(party);
+	case CONTROL: return _meet_operator();
+	case SIGNALS: return _take_signal();
+	case KEEPER: break;
+	}
+	if (!(events & EPOLLHUP)) return;
+	_unwatch(_notify.keeper());
+	log(Level::ERROR, "the keeper has ended; all domains are ended");
+	_stop();
+}
+
+domain::Answer Machine::reload()
+{
+	Plan_read read = read_plan(_settings.manifest, _components);
+	if (read.faults.empty() && read.plan.name != _broker.name())
+		read.faults =
+			_settings.manifest + ": the system's name has changed; stop it, and start it anew\n";
+	if (!read.faults.empty() || !_permitted(read.plan, read.faults))
+		return {EINVAL, read.faults + "the manifest and policy of before stay"};
+	policy = read.plan.policy_directory;
+	_broker.apply(std::move(read.plan), read.ruling->evaluator());
+	_ruling = std::move(read.ruling);
+	return {0, "manifest and policy are read again"};
+}
+
+/* Readiness, state and signs of life for who watches over us. */
+void Machine::_tell_state(uint64_t now_us)
+{
+	if (_ready && now_us < _sign_due_us) return;
+	size_t running = 0, awaited = 0;
+	for (auto const &each : _broker.domains()) {
+		bool const begins =
+			each->state == domain::State::WAITING || each->state == domain::State::STARTING;
+		running += each->state == domain::State::RUNNING;
+		awaited += begins && each->failures == 0 && each->plan.start == domain::Start::AT_ONCE;
+	}
+	if (_ready || awaited == 0)
+		_notify.tell("STATUS=" + std::to_string(running) + " of " +
+			std::to_string(_broker.domains().size()) + " domains run\nWATCHDOG=1");
+	if (!_ready && awaited == 0) {
+		_ready = true;
+		_notify.tell("READY=1");
+		if (_settings.ready_fd >= 0) {
+			(void)!write(_settings.ready_fd, "READY=1\n", 8);
+			::close(_settings.ready_fd);
+		}
+	}
+	_sign_due_us = _watchdog_us ? now_us + _watchdog_us : NEVER_US;
+}
+
+int Machine::run()
+{
+	std::array<epoll_event, EVENTS_MAX> events;
+	int count = 0;
+	while (true) {
+		uint64_t const now_us = _clock.now_us();
+		_broker.tick(now_us);
+		for (epoll_event const &event : std::span(events).first(static_cast<size_t>(count)))
+			_handle(event.data.u64, event.events);
+		if (_broker.finished()) break;
+		_tell_state(now_us);
+		uint64_t const until_us =
+			std::min({_broker.next_deadline_us(), _resume_logs(now_us), _sign_due_us});
+		uint64_t const after_us = _clock.now_us();
+		uint64_t const left_us = until_us > after_us ? until_us - after_us : 0;
+		timespec const left{.tv_sec = static_cast<time_t>(left_us / 1'000'000),
+			.tv_nsec = static_cast<long>(left_us % 1'000'000 * 1'000)};
+		count = std::max(0,
+			epoll_pwait2(_epoll.value(), events.data(), EVENTS_MAX,
+				until_us == NEVER_US ? nullptr : &left, nullptr));
+	}
+	_directory.remove(_notify);
+	if (!_cgroup.empty()) rmdir(_cgroup.c_str());
+	return 0;
+}
+
+} // namespace bulkhead::broker

@@ -1,0 +1,135 @@
+#pragma once
+
+// The Linux side of a broker: gates, processes, logs and operators' connections in one epoll, and
+// what domain/broker decides done with system calls. One thread; no queue of its own.
+
+#include "component/broker/components.h"
+#include "component/broker/log_file.h"
+#include "component/broker/notify.h"
+#include "component/broker/ruling.h"
+#include "component/broker/run_directory.h"
+#include "domain/broker/broker.h"
+#include "domain/broker/status.h"
+#include "platform/linux/clock.h"
+#include "platform/linux/vchan/channel.h"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+
+namespace bulkhead::broker {
+
+using Descriptors = std::map<std::string, linux_host::Owned_fd, std::less<>>;
+
+enum Exit_code { STOPPED, BAD_MANIFEST, WRONG_USE, UNABLE, RUNS_ALREADY };
+
+class Machine final : private domain::Host, private domain::Status_facts
+{
+public:
+	struct Settings
+	{
+		std::string manifest;
+		std::string run_directory;
+		int ready_fd = -1;
+		bool check = false;
+		bool verbose = false;
+	};
+
+private:
+	using Party = domain::Party;
+
+	/* What an event is about, in the upper half of its data; the party is in the lower. */
+	enum Subject : uint32_t { GATE, PROCESS, LOG, CONTROL, SIGNALS, KEEPER };
+
+	/* Of a domain, or only the gate of an operator. */
+	struct Running
+	{
+		std::string name{};
+		linux_host::Gate gate{};
+		unsigned room = 0; // packets that it surely has room for
+		bool deaf = false; // has no room: isn't heard until it has
+		linux_host::Sandboxed process{};
+		bool adopted = false; // no child of ours
+		std::string cgroup{};
+		std::unique_ptr<Log_file> log{};
+	};
+
+	static constexpr unsigned ROOM = 8;
+
+	Settings _settings;
+	Notify &_notify;
+	linux_host::Monotonic_clock _clock{};
+	linux_host::Owned_fd _epoll{};
+	linux_host::Owned_fd _signals{};
+	Components _components{};
+	std::vector<linux_host::Ability> _lacking{};
+	std::string _cgroup{};
+	Run_directory _directory{};
+	std::unique_ptr<Ruling> _ruling{};
+	domain::Broker _broker;
+	std::unordered_map<Party, Running> _running{};
+	Party _next_operator = domain::OPERATORS;
+	std::optional<linux_host::Channel_pair> _channel{};
+	std::set<std::pair<uint64_t, Party>> _paused{}; // logs, by when they are read again
+	uint64_t _watchdog_us = 0; // between signs of life; 0: nobody wants them
+	uint64_t _sign_due_us = 0;
+	bool _ready = false;
+
+	// domain::Host
+	bool start(Party, domain::Domain_plan const &, domain::End &) override;
+	void close(Party) override;
+	void kill(Party) override;
+	domain::Sent send(Party, Bytes packet, domain::With) override;
+	bool make_channel(uint32_t port, uint32_t ring_bytes) override;
+	void drop_channel() override { _channel.reset(); }
+	void log(Level, std::string_view line) override;
+	domain::Answer reload() override;
+
+	// domain::Status_facts
+	Process process_of(Party) const override;
+
+	bool _watch(int fd, uint32_t events, Subject, Party = 0, bool change = false);
+	void _unwatch(int fd);
+	linux_host::Owned_fd _status();
+	bool _permitted(domain::System_plan const &, std::string &faults);
+	void _find_cgroup(std::string const &system, Descriptors &stored);
+	void _follow_log(Party, domain::Domain_plan const &, linux_host::Owned_fd pipe);
+	void _adopt(domain::Domain_plan const &, Descriptors &stored);
+	void _drop(Descriptors &stored);
+
+	bool _has_room(Party, Running &);
+	void _hear(Party);
+	void _look_at_process(Party);
+	void _read_log(Party);
+	void _meet_operator();
+	void _take_signal();
+	void _handle(uint64_t subject, uint32_t events);
+	uint64_t _resume_logs(uint64_t now_us);
+	void _stop();
+	void _tell_state(uint64_t now_us);
+
+public:
+	Machine(Settings, Notify &);
+
+	/* All that has to be right before anything is started; Exit_code, with words said. */
+	int prepare(Descriptors &stored);
+	bool checks() const { return _settings.check; }
+
+	/* Until all has ended. */
+	int run();
+};
+
+/* What is wrong with a manifest and all that it names, for people; empty: nothing. */
+struct Plan_read
+{
+	domain::System_plan plan{};
+	std::unique_ptr<Ruling> ruling{};
+	std::string faults{};
+};
+Plan_read read_plan(std::string const &manifest, Components &components);
+
+/* A line on the broker's own log. */
+void say(std::string_view line);
+
+} // namespace bulkhead::broker

@@ -1,0 +1,140 @@
+#include "component/broker/machine.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+namespace bulkhead::broker {
+namespace {
+
+using linux_host::Ability;
+
+/* Whether a system would be weaker without this. */
+bool wanted(Ability ability, domain::System_plan const &plan)
+{
+	auto const any = [&](auto const &test) { return std::ranges::any_of(plan.domains, test); };
+	switch (ability) {
+	case Ability::NAMESPACES:
+	case Ability::SECCOMP: return true;
+	case Ability::LANDLOCK: return any([](auto const &each) { return !each.files.empty(); });
+	case Ability::MEMORY_LIMIT: return any([](auto const &each) { return each.memory_bytes > 0; });
+	case Ability::CPU_LIMIT: return any([](auto const &each) { return each.cpu_percent > 0; });
+	case Ability::PROCESS_LIMIT:
+		return any([](auto const &each) { return each.processes_max > 0; });
+	}
+	return true;
+}
+
+} // namespace
+
+void say(std::string_view text)
+{
+	while (!text.empty()) {
+		std::string_view const line = text.substr(0, text.find('\n'));
+		text.remove_prefix(std::min(line.size() + 1, text.size()));
+		std::string const whole = std::string("bulkhead-broker: ").append(line).append("\n");
+		(void)!write(STDERR_FILENO, whole.data(), whole.size());
+	}
+}
+
+Plan_read read_plan(std::string const &manifest, Components &components)
+{
+	domain::Reading reading = domain::read_manifest(manifest);
+	if (reading.faults.empty()) reading.faults = components.check(reading.plan);
+	Plan_read read{.plan = {}, .ruling = {}, .faults = reading.describe_faults()};
+	if (reading.faults.empty()) read.ruling = Ruling::make(reading.plan, read.faults);
+	read.plan = std::move(reading.plan);
+	return read;
+}
+
+/* What the kernel can't do and the manifest doesn't permit to be missing is a fault. */
+bool Machine::_permitted(domain::System_plan const &plan, std::string &faults)
+{
+	auto const lacks = linux_host::find_lacks(_cgroup);
+	_lacking.clear();
+	weaker.clear();
+	for (linux_host::Lack const &lack : lacks) {
+		std::string const name(name_of(lack.ability));
+		_lacking.push_back(lack.ability);
+		if (!wanted(lack.ability, plan)) continue;
+		bool const permitted =
+			std::ranges::find(plan.permit_weaker, name) != plan.permit_weaker.end();
+		if (permitted) {
+			weaker.push_back(name);
+			log(Level::WARNING, "without " + name + ", as the manifest permits: " + lack.why);
+		} else {
+			faults.append("this machine lacks ").append(name).append(": ").append(lack.why);
+			faults.append(
+				"; mend that, or permit the weaker form: permit_weaker = [\"" + name + "\"]\n");
+		}
+	}
+	return faults.empty();
+}
+
+/* The group below which domains have theirs, the same for each broker of a system. */
+void Machine::_find_cgroup(std::string const &system, Descriptors &stored)
+{
+	linux_host::Owned_fd group = std::move(stored["cgroup"]);
+	if (group) {
+		std::array<char, PATH_MAX> path;
+		std::string const link = "/proc/self/fd/" + std::to_string(group.value());
+		ssize_t const size = readlink(link.c_str(), path.data(), path.size());
+		if (size > 0) _cgroup.assign(path.data(), static_cast<size_t>(size));
+		return;
+	}
+	std::string why;
+	auto const found = linux_host::delegated_cgroup("bulkhead-" + system, why);
+	if (!found.ok()) return; // then limits are lacking, which `find_lacks` explains
+	_cgroup = found.value();
+	group.reset(open(_cgroup.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+	_notify.store("cgroup", group.value());
+}
+
+int Machine::prepare(Descriptors &stored)
+{
+	Plan_read read = read_plan(_settings.manifest, _components);
+	if (!read.faults.empty()) return say(read.faults), BAD_MANIFEST;
+	std::string const path = _settings.run_directory + "/" + read.plan.name;
+	if (!_settings.check) {
+		std::string why;
+		auto const opened = _directory.open(path, stored, _notify, why);
+		if (opened == Run_directory::Opened::RUNS_ALREADY) {
+			say("system '" + read.plan.name + "' runs already: " + why +
+				"; stop it before, or give this " + "one another name");
+			return RUNS_ALREADY;
+		}
+		if (opened != Run_directory::Opened::YES) return say(why), UNABLE;
+		_find_cgroup(read.plan.name, stored);
+	}
+	std::string faults;
+	if (!_permitted(read.plan, faults)) return say(faults), UNABLE;
+	if (_settings.check) {
+		std::string const line = _settings.manifest + ": no faults, " +
+			std::to_string(read.plan.domains.size()) + " domains\n";
+		(void)!write(STDOUT_FILENO, line.data(), line.size());
+		return 0;
+	}
+	pid = getpid();
+	since_us = _clock.now_us();
+	manifest = _settings.manifest;
+	policy = read.plan.policy_directory;
+	logs = read.plan.logs.empty() ? path : read.plan.logs;
+	std::error_code error;
+	std::filesystem::create_directories(logs, error);
+	if (error) return say(logs + ": " + error.message() + "; correct `logs`"), UNABLE;
+	_ruling = std::move(read.ruling);
+	_broker.apply(std::move(read.plan), _ruling->evaluator());
+	for (auto const &each : _broker.domains()) _adopt(each->plan, stored);
+	_drop(stored);
+	_watch(_directory.listener(), EPOLLIN, CONTROL);
+	return 0;
+}
+
+} // namespace bulkhead::broker
