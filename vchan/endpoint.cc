@@ -32,7 +32,8 @@ void Endpoint::_publish(Life life)
 	uint32_t const word = _attachment.generation << GENERATION_SHIFT | static_cast<uint32_t>(life);
 	// Release: whoever sees the end sees all bytes before it.
 	_attachment.own->life.store(word, std::memory_order_release);
-	_notify(sleep_for::ANY);
+	// Neither bytes nor room come with the opening; an end lets everybody go on.
+	_notify(life == Life::OPEN ? sleep_for::PEER : sleep_for::ANY);
 }
 
 // After what the peer may wait for has been stored.

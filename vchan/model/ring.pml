@@ -271,8 +271,7 @@ proctype side(byte me; byte to_say)
 	byte cancels = CANCELS;
 	bool wrote_all = false, read_all = false, broken = false;
 
-	store(LIFE, OPEN, true);
-	notify(ANY_BIT);
+	store(LIFE, OPEN, true);       /* wakes those who sleep for just that: nobody here */
 	do
 	:: broken -> break
 	:: !broken && wrote_all && read_all -> break
