@@ -119,12 +119,7 @@ struct Domain : Member
 	{
 		return state == State::STARTING || state == State::RUNNING || state == State::STOPPING;
 	}
-	/* Something that it needs has failed for good. */
-	bool hopeless() const
-	{
-		return std::ranges::any_of(
-			needs, [](Domain const *need) { return need->state == State::FAILED; });
-	}
+	bool at_rest() const { return state == State::STOPPED || state == State::FAILED; }
 };
 
 struct Operator : Member
@@ -155,6 +150,11 @@ private:
 	uint64_t _now_us = 0;
 	uint64_t _next_us = 0;
 	bool _ending = false;
+
+	bool _at_rest() const
+	{
+		return std::ranges::all_of(_domains, [](auto const &domain) { return domain->at_rest(); });
+	}
 
 	// broker.cc: messages.
 	Member *_member(Party party);

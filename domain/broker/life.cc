@@ -23,9 +23,8 @@ void Broker::_want(Domain &domain, bool by_operator)
 	if (domain.state == State::STOPPED ||
 		(by_operator && (failed || domain.state == State::WAITING)))
 		_set(domain, State::WAITING, _now_us);
-	if (!failed || !by_operator) return;
 	for (Domain *const need : domain.needs)
-		if (need->state == State::FAILED) _want(*need, true);
+		if (failed && by_operator && need->state == State::FAILED) _want(*need, true);
 }
 
 /* Has it end, and be in this state then. */
@@ -87,12 +86,11 @@ void Broker::_start(Domain &domain, unsigned &starts)
 {
 	bool ready = true;
 	for (Domain *const need : domain.needs) {
+		if (need->state == State::FAILED)
+			return _over(
+				domain, {.text = "it needs " + need->name + ", which has failed", .lasting = true});
 		ready &= need->state == State::RUNNING;
 		if (need->state == State::STOPPED) _want(*need, false);
-	}
-	if (domain.hopeless()) {
-		domain.last_end = "what it needs has failed";
-		_refuse_waiting(domain, "what its target needs has failed");
 	}
 	if (!ready) return;
 	if (starts == STARTS_OF_TICK) return _wake(0);
@@ -149,10 +147,8 @@ void Broker::_stop_unneeded()
 
 bool Broker::finished() const
 {
-	auto const over = [](auto const &domain) { return !domain->alive(); };
 	auto const waits = [](auto const &entry) { return entry.second.waits; };
-	return _ending && std::ranges::all_of(_domains, over) &&
-		std::ranges::none_of(_operators, waits);
+	return _ending && _at_rest() && std::ranges::none_of(_operators, waits);
 }
 
 /* Forgets those that are neither there nor in the plan. */
@@ -192,7 +188,7 @@ void Broker::apply(System_plan plan, policy::Evaluator &evaluator)
 		if (changed) domain.back_off_us = 0;
 		if (!known && !on_call)
 			_want(domain, false);
-		else if (changed && domain.state != State::STOPPED)
+		else if (domain.state == State::FAILED || (changed && domain.state != State::STOPPED))
 			_stop(
 				domain, on_call && domain.state == State::FAILED ? State::STOPPED : State::WAITING);
 	}

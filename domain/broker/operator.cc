@@ -59,20 +59,13 @@ void Broker::_show(Operator &to)
 /* Whether what was asked for has happened, or can't. */
 std::optional<Answer> Broker::_outcome(Operator const &of) const
 {
-	if (of.asked == Admin::SHUT_DOWN) {
-		auto const alive = [](auto const &domain) { return domain->alive(); };
-		if (std::ranges::any_of(_domains, alive)) return {};
-		return Answer{};
-	}
+	std::optional<Answer> const done{Answer{}};
+	if (of.asked == Admin::SHUT_DOWN) return _at_rest() ? done : std::nullopt;
 	Domain const *const domain = find(of.about);
-	if (!domain) return Answer{};
-	bool const over = domain->state == State::STOPPED || domain->state == State::FAILED;
-	if (of.asked == Admin::STOP) {
-		if (!over) return {};
-		return Answer{};
-	}
-	if (domain->state == State::RUNNING) return Answer{};
-	if (!over && domain->failures == of.failures && !domain->hopeless()) return {};
+	if (!domain) return done;
+	if (of.asked == Admin::STOP) return domain->at_rest() ? done : std::nullopt;
+	if (domain->state == State::RUNNING) return done;
+	if (!domain->at_rest() && domain->failures == of.failures) return {};
 	return refused(Error::IO, domain->last_end);
 }
 

@@ -324,12 +324,13 @@ public:
 			demand(domain->waiting.empty() ||
 					(state != State::RUNNING && state != State::FAILED && state != State::STOPPED),
 				"calls wait for who comes");
-			if (!open) continue;
-			size_t const asked = gate->second.asked - gate->second.answered;
+		}
+		for (auto const &[party, gate] : host.gates) {
 			size_t own = 0;
 			for (auto const &[port, call] : broker.calls())
-				own += call.waits && call.caller == domain->id;
-			demand(asked == own, "every call is answered, or waits");
+				own += call.waits && call.caller == party;
+			demand(!gate.open || gate.asked - gate.answered == own,
+				"every call is answered, or waits");
 		}
 		demand(waiting == 0, "who waits is in the queue");
 		demand(!host.channel, "no channel is kept");
