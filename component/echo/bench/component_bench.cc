@@ -151,6 +151,23 @@ void measure(System &system, std::string const &directory, bool quick)
 	}
 }
 
+void measure_round_trips(bool quick)
+{
+	for (Placement const placement : {Placement::ONE_CPU, Placement::TWO_CPUS}) {
+		size_t const count = (placement == Placement::ONE_CPU ? 20'000 : 200'000) / (quick ? 4 : 1);
+		std::vector<double> bare, call, ratio;
+		for (unsigned round = 0; round < (quick ? 3 : 7); ++round) {
+			bare.push_back(bare_round_trip_us(placement, count));
+			call.push_back(call_round_trip_us(placement, count));
+			ratio.push_back(call.back() / bare.back());
+		}
+		std::printf("round trip of 64 B, %s\n", name_of(placement));
+		std::printf("  %-52s %8.2f us\n", "bare channel", median(bare));
+		std::printf("  %-52s %8.2f us   ratio %.2f (aim: at most 3)\n", "within a call",
+			median(call), median(ratio));
+	}
+}
+
 } // namespace
 } // namespace bulkhead::echo
 
@@ -158,6 +175,7 @@ int main(int count, char **arguments)
 {
 	using namespace bulkhead::echo;
 	bool const quick = count > 1 && std::strcmp(arguments[1], "--quick") == 0;
+	measure_round_trips(quick);
 	char directory[] = "/tmp/component_bench.XXXXXX";
 	if (!mkdtemp(directory)) return 1;
 	{
