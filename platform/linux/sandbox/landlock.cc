@@ -40,16 +40,19 @@ uint64_t files_of(int abi)
 	return all;
 }
 
+bool allow(int ruleset, int file, uint64_t access)
+{
+	struct stat kind{};
+	if (file < 0 || fstat(file, &kind) != 0) return false;
+	landlock_path_beneath_attr const rule{S_ISDIR(kind.st_mode) ? access : access & OF_FILES, file};
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
 bool allow(int ruleset, char const *path, uint64_t access)
 {
-	landlock_path_beneath_attr rule{};
-	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
-	struct stat kind{};
-	if (rule.parent_fd < 0 || fstat(rule.parent_fd, &kind) != 0) return false;
-	rule.allowed_access = S_ISDIR(kind.st_mode) ? access : access & OF_FILES;
-	bool const good =
-		syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
-	close(rule.parent_fd);
+	int const file = open(path, O_PATH | O_CLOEXEC);
+	bool const good = allow(ruleset, file, access);
+	if (file >= 0) close(file);
 	return good;
 }
 
@@ -74,7 +77,9 @@ bool restrict_files(Plan &plan)
 		static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, bytes, 0));
 	if (ruleset < 0) return fail(plan, Step::LANDLOCK);
 	// Listing what there is shows names that it is given, no more.
-	if (!allow(ruleset, "/", LANDLOCK_ACCESS_FS_READ_DIR)) return fail(plan, Step::LANDLOCK, "/");
+	if (!allow(ruleset, "/", LANDLOCK_ACCESS_FS_READ_DIR) ||
+		(plan.executable >= 0 && !allow(ruleset, plan.executable, EXECUTE_AND_READ)))
+		return fail(plan, Step::LANDLOCK, "/");
 	for (Place const &place : plan.places) {
 		uint64_t const access = place.writable || place.device ? all : EXECUTE_AND_READ;
 		if (!allow(ruleset, place.target, access)) return fail(plan, Step::LANDLOCK, place.target);

@@ -1,11 +1,13 @@
 // Runs in sandboxes that tests make: does what its arguments say and answers on standard output.
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -87,6 +89,47 @@ void spawn(char const *count)
 	say("spawned", count);
 }
 
+/* Writes until there is no more room. */
+void fill(char const *path)
+{
+	int const file = open(path, O_WRONLY | O_CREAT, 0600);
+	static char block[1024];
+	long blocks = 0;
+	// Rounded, as other files take some of it.
+	while (write(file, block, sizeof block) == sizeof block) ++blocks;
+	say("filled", errno == ENOSPC ? (blocks + 63) / 64 * 64 : -1);
+}
+
+void describe_signals()
+{
+	sigset_t mask;
+	sigprocmask(SIG_SETMASK, nullptr, &mask);
+	long blocked = 0, ignored = 0;
+	for (int i = 1; i < 32; ++i) {
+		struct sigaction action{};
+		blocked += sigismember(&mask, i) == 1;
+		ignored += sigaction(i, nullptr, &action) == 0 && action.sa_handler != SIG_DFL;
+	}
+	say("blocked", blocked);
+	say("ignored", ignored);
+}
+
+/* What the kernel asks first of who serves a file system. */
+void read_fuse(char const *descriptor)
+{
+	unsigned request[16384]{};
+	if (read(atoi(descriptor), request, sizeof request) > 0) say("opcode", request[1]);
+}
+
+void start_thread()
+{
+	pthread_t thread;
+	int const error =
+		pthread_create(&thread, nullptr, [](void *) -> void * { return nullptr; }, nullptr);
+	say("thread", error);
+	if (!error) pthread_join(thread, nullptr);
+}
+
 } // namespace
 
 int main(int argc, char **argv, char **environment)
@@ -100,7 +143,12 @@ int main(int argc, char **argv, char **environment)
 		if (what == "put") put(next, argv[i + 2]);
 		if (what == "take") take(next);
 		if (what == "spawn") spawn(next);
-		if (what == "close") close(1);
+		if (what == "fill") fill(next);
+		if (what == "signals") describe_signals();
+		if (what == "fuse") read_fuse(next);
+		if (what == "thread") start_thread();
+		if (what == "crash") __builtin_trap();
+		if (what == "execute") return execv(next, argv + i + 1);
 		if (what == "wait")
 			for (;;) pause();
 		if (what == "exit") _exit(atoi(next));

@@ -4,6 +4,7 @@
 
 #include "platform/linux/sandbox/sandbox.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -76,6 +77,17 @@ inline Ended run(Sandbox &sandbox)
 	}
 	close(ends[0]);
 	return ended;
+}
+
+inline std::vector<std::string> lines(std::string const &text)
+{
+	std::vector<std::string> all;
+	for (size_t at = 0; at < text.size();) {
+		size_t const end = std::min(text.find('\n', at), text.size());
+		all.push_back(text.substr(at, end - at));
+		at = end + 1;
+	}
+	return all;
 }
 
 } // namespace bulkhead::linux_host
