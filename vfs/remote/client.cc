@@ -3,6 +3,7 @@
 #include "base/mutex.h"
 #include "platform/linux/errno.h"
 #include "vfs/name.h"
+#include "vfs/remote/input.h"
 #include "vfs/remote/output.h"
 
 #include <cerrno>
@@ -194,6 +195,7 @@ struct Client::Inside
 
 	Executor &executor;
 	Stream &stream;
+	Input input{};
 	Output output{};
 	bool greeted = false;
 	std::optional<Error> broken{};
@@ -212,6 +214,7 @@ struct Client::Inside
 
 	Inside(Executor &e, Stream &s) : executor(e), stream(s)
 	{
+		input.use(&stream);
 		output.use(&stream);
 		for (unsigned i = OUTSTANDING_MAX; i-- > 0;) free.push_back(i);
 	}
@@ -490,16 +493,16 @@ void Client::Inside::complete(Slot &slot)
 /* Takes an answer, or what is there of it, out of the stream; false if nothing is. */
 Attempt<bool> Client::Inside::take()
 {
-	Bytes const there = TRY(stream.peek());
+	Bytes there = TRY(input.look());
 	if (there.empty()) return false;
 	if (header_filled < sizeof header) {
 		size_t const size = copy_bytes(place_of(header).subspan(header_filled), there);
-		stream.consume(size);
+		input.take(size);
 		header_filled += size;
 		if (header_filled < sizeof header) return true;
+		there = there.subspan(size);
 		TRY(check_header());
 		body_filled = 0;
-		if (header.len > sizeof header) return true;
 	}
 	bool const ours = header.unique > NOT_WAITED_FOR;
 	Slot &slot = slots[header.unique / 2 % OUTSTANDING_MAX];
@@ -510,7 +513,7 @@ Attempt<bool> Client::Inside::take()
 			Mutable_bytes const to = slot.call ? slot.call->to : Mutable_bytes(slot.spare);
 			if (body_filled < to.size()) copy_bytes(to.subspan(body_filled), there.first(size));
 		}
-		stream.consume(size);
+		input.take(size);
 		body_filled += size;
 	}
 	if (body_filled < body) return true;
@@ -555,6 +558,7 @@ Task<void> Client::Inside::greet_and_take(Job &job)
 			io_max = std::clamp<size_t>(out.max_write, 4096, IO_MAX);
 			changed.raise_all();
 		}
+		input.give_back();
 		// Who has an answer mostly asks for more, and all of that goes out together.
 		if (any) co_await Yield{job};
 		batching = false;

@@ -1,6 +1,7 @@
 #include "vfs/remote/server.h"
 
 #include "base/event.h"
+#include "vfs/remote/input.h"
 #include "vfs/remote/limits.h"
 #include "vfs/remote/output.h"
 #include "vfs/remote/request_check.h"
@@ -44,6 +45,7 @@ struct Server::Inside final : fuse::Outlet
 	fuse::Session session;
 	Job_with_arena<4096> drain_job;
 	Event changed{}; // there is a backlog, or none any more
+	Input input{};
 	Output output{};
 	Stream *stream = nullptr; // null: nobody hears an answer
 	std::vector<uint8_t> backlog{}; // answers that found no room
@@ -111,6 +113,7 @@ struct Server::Inside final : fuse::Outlet
 	{
 		drain_root = Root();
 		stream = nullptr;
+		input.use(nullptr);
 		output.use(nullptr);
 	}
 };
@@ -170,13 +173,15 @@ Attempt<Server::Inside::Next> Server::Inside::handle()
 /* Takes a request, or what is there of it, out of the stream. */
 Attempt<Server::Inside::Next> Server::Inside::take()
 {
-	Bytes const there = TRY(stream->peek());
+	// All that was asked is answered: the other side can go on while we look.
+	if (input.exhausted()) output.flush();
+	Bytes const there = TRY(input.look());
 	if (there.empty()) return Next::NOTHING;
 	Mutable_bytes const whole = request.empty()
 		? Mutable_bytes(reinterpret_cast<uint8_t *>(&header), sizeof header)
 		: request;
 	size_t const size = copy_bytes(whole.subspan(filled), there);
-	stream->consume(size);
+	input.take(size);
 	filled += size;
 	if (filled < whole.size()) return Next::MORE;
 	if (request.empty()) {
@@ -237,8 +242,9 @@ Task<void> Server::Inside::serve(Job &job)
 			next = take();
 			if (!next.ok() || next.value() != Next::MORE) break;
 		}
+		input.give_back();
 		// What takes several steps mostly ends here, and its answer goes along.
-		co_await Yield{job};
+		if (executor.ready()) co_await Yield{job};
 		batching = false;
 		output.flush();
 		CO_TRY(next);
@@ -281,6 +287,7 @@ Task<void> Server::serve(Job &job, Stream &stream)
 	BULKHEAD_ASSERT(!inside.session.libfuse());
 	if (!inside.session.make_unmounted(inside)) co_return Error::OUT_OF_MEMORY;
 	inside.stream = &stream;
+	inside.input.use(&stream);
 	inside.output.use(&stream);
 	inside.drain_root = inside.drain_later(inside.drain_job);
 	struct Leave
