@@ -78,7 +78,6 @@ private:
 	size_t _filled = 0;
 	size_t _chunk = 0; // where the chunk that grows begins
 	size_t _chunk_bytes = 0; // of its body; 0: there is none
-	Type _chunk_type = Type::DATA_STDIN;
 	bool _finished = false; // what we send
 	bool _exited = false;
 

@@ -77,9 +77,9 @@ public:
 	/*
 	 * Without copies, for protocols of many small messages: the bytes that are there (empty: none
 	 * now), of which some are taken; and room for `max` bytes to write (fewer: no more now; at most
-	 * PIECE_MAX), of which some are committed at once. `peek` goes across the borders of chunks
-	 * only after a `consume` of all that it has shown. The other side may change what is shown
-	 * while one looks: copy before you check.
+	 * PIECE_MAX), of which some are committed, before anything else is written or awaited. `peek`
+	 * goes across the borders of chunks only after a `consume` of all that it has shown. The other
+	 * side may change what is shown while one looks: copy before you check.
 	 */
 	Attempt<Bytes> peek();
 	void consume(size_t bytes);

@@ -207,5 +207,129 @@ TEST_F(Loop_channel_test, carries_pieces_of_all_sizes_through_a_small_ring)
 	}
 }
 
+std::vector<uint8_t> message(Type type, std::string_view body)
+{
+	std::vector<uint8_t> bytes(Header::BYTES + body.size());
+	encode(Header{static_cast<uint32_t>(type), static_cast<uint32_t>(body.size())},
+		std::span(bytes).first<Header::BYTES>());
+	copy_bytes(std::span(bytes).subspan(Header::BYTES), bytes_of(body));
+	return bytes;
+}
+
+std::vector<uint8_t> hello() { return message(Type::HELLO, {"\4\0\0\0", 4}); }
+
+TEST_F(Loop_channel_test, what_is_written_in_one_turn_is_one_chunk)
+{
+	vchan::Endpoint &raw = open_raw();
+	ASSERT_TRUE(wait(_asks, _caller.write(_asks, bytes_of("one "))).ok());
+	auto const room = _caller.reserve(100);
+	ASSERT_EQ(room.size(), 100U);
+	copy_bytes(room.first, bytes_of("two "));
+	_caller.commit(4);
+	ASSERT_TRUE(wait(_asks, _caller.write(_asks, bytes_of("three"))).ok());
+	EXPECT_EQ(raw.readable().value(), 0U);
+	_loop.executor().run_ready(); // the turn is over
+	std::array<uint8_t, 100> buffer;
+	auto const n = raw.try_read(buffer);
+	ASSERT_TRUE(n.ok());
+	auto expected = hello();
+	auto const chunk = message(Type::DATA_STDIN, "one two three");
+	expected.insert(expected.end(), chunk.begin(), chunk.end());
+	EXPECT_TRUE(equal(std::span(buffer).first(n.value()), expected));
+}
+
+TEST_F(Loop_channel_test, small_messages_can_be_read_where_they_lie)
+{
+	vchan::Endpoint &raw = open_raw();
+	ASSERT_TRUE(raw.try_send(hello()).ok());
+	ASSERT_TRUE(raw.try_send(message(Type::DATA_STDOUT, "abcdef")).ok());
+	ASSERT_TRUE(raw.try_send(message(Type::DATA_STDOUT, "ghi")).ok());
+	EXPECT_EQ(wait(_asks, _caller.wait_for_data(_asks)).value(), 6U);
+	EXPECT_EQ(text_of(_caller.peek().value()), "abcdef");
+	_caller.consume(2);
+	EXPECT_EQ(text_of(_caller.peek().value()), "cdef");
+	_caller.consume(4);
+	EXPECT_EQ(text_of(_caller.peek().value()), "ghi");
+	_caller.consume(3);
+	EXPECT_TRUE(_caller.peek().value().empty());
+	ASSERT_TRUE(raw.try_send(message(Type::DATA_STDOUT, "")).ok());
+	EXPECT_EQ(wait(_asks, _caller.wait_for_data(_asks)).value(), 0U); // the end
+}
+
+TEST_F(Loop_channel_test, room_comes_back_when_it_was_read)
+{
+	open(1024);
+	std::vector<uint8_t> const all(900, 1);
+	ASSERT_TRUE(wait(_asks, _caller.write(_asks, all)).ok());
+	_caller.flush();
+	EXPECT_LT(_caller.reserve(200).size(), 200U);
+	auto const now = _loop.clock().now_us();
+	EXPECT_EQ(wait(_asks, _caller.wait_for_room(_asks, 200, now + 1000)).error(), Error::TIMEOUT);
+	std::vector<uint8_t> buffer(900);
+	ASSERT_TRUE(wait(_serves, _service.read(_serves, buffer)).ok());
+	_loop.executor().run_ready();
+	ASSERT_TRUE(wait(_asks, _caller.wait_for_room(_asks, 200)).ok());
+	EXPECT_EQ(_caller.reserve(200).size(), 200U);
+}
+
+TEST_F(Loop_channel_test, complaints_go_to_who_wants_them)
+{
+	open();
+	std::string errors;
+	_caller.errors([&](Bytes bytes) { errors += text_of(bytes); });
+	_service.complain("no such key");
+	ASSERT_TRUE(wait(_serves, _service.exit(_serves, 1)).ok());
+	_service.close();
+	EXPECT_EQ(wait(_asks, _caller.exit_code(_asks)).value(), 1);
+	EXPECT_EQ(errors, "no such key\n");
+}
+
+TEST_F(Loop_channel_test, who_breaks_the_protocol_is_an_error)
+{
+	vchan::Endpoint &raw = open_raw();
+	ASSERT_TRUE(raw.try_send(message(Type::DATA_STDOUT, "no greeting")).ok());
+	EXPECT_EQ(read(_asks, _caller), " [input/output error]");
+	EXPECT_EQ(wait(_asks, _caller.opened(_asks)).error(), Error::IO);
+	EXPECT_EQ(wait(_asks, _caller.write(_asks, bytes_of("x"))).error(), Error::IO);
+}
+
+TEST_F(Loop_channel_test, who_never_stops_complaining_keeps_nobody_busy)
+{
+	vchan::Endpoint &raw = open_raw();
+	ASSERT_TRUE(raw.try_send(hello()).ok());
+	auto const more = message(Type::DATA_STDERR, std::string(200, '!'));
+	ASSERT_TRUE(raw.try_send(more).ok());
+	_caller.errors([&](Bytes) {
+		while (raw.try_send(more).ok()) {}
+	});
+	std::array<uint8_t, 16> buffer;
+	auto const n = wait(_asks, _caller.read(_asks, buffer, _loop.clock().now_us() + 2000));
+	ASSERT_FALSE(n.ok());
+	EXPECT_EQ(n.error(), Error::TIMEOUT);
+}
+
+TEST_F(Loop_channel_test, an_end_is_used_again_for_another_call)
+{
+	for (int i = 0; i < 3; ++i) {
+		open();
+		unsigned closed = 0;
+		_caller.when_closed([&] { ++closed; });
+		ASSERT_TRUE(wait(_serves, _service.exit(_serves, i)).ok());
+		_service.close();
+		EXPECT_EQ(wait(_asks, _caller.exit_code(_asks)).value(), i);
+		_caller.close();
+		EXPECT_EQ(closed, 1U);
+	}
+	EXPECT_EQ(wait(_asks, _caller.write(_asks, bytes_of("x"))).error(), Error::INVALID);
+}
+
+TEST_F(Loop_channel_test, what_is_no_channel_is_refused)
+{
+	EXPECT_EQ(_caller.adopt({}, Side::CALLER).error(), Error::INVALID);
+	auto pair = make_channel({RING, RING});
+	pair.value().server.generation ^= 1;
+	EXPECT_EQ(_caller.adopt(std::move(pair.value().server), Side::CALLER).error(), Error::INVALID);
+}
+
 } // namespace
 } // namespace bulkhead::qrexec
