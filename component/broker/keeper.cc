@@ -29,6 +29,7 @@ constexpr uint64_t LONG_LIFE_US = 10'000'000;
 constexpr uint64_t BACK_OFF_MIN_US = 50'000;
 constexpr uint64_t BACK_OFF_MAX_US = 5'000'000;
 constexpr size_t MESSAGE_MAX = 4096;
+constexpr int FAILED = 1; // exit code
 
 struct Stored
 {
@@ -108,7 +109,7 @@ void Keeper::_become_broker(int socket)
 	sigprocmask(SIG_SETMASK, &_before, nullptr);
 	execv(_program.c_str(), _arguments);
 	fprintf(stderr, "bulkhead-broker: %s: %s\n", _program.c_str(), strerror(errno));
-	_exit(3);
+	_exit(FAILED);
 }
 
 bool Keeper::_start()
@@ -214,7 +215,7 @@ int Keeper::run()
 	while (true) {
 		if (!_start()) {
 			perror("bulkhead-broker: the keeper can't start the broker");
-			if (!_ready) return _end(3);
+			if (!_ready) return _end(FAILED);
 		}
 		while (_pid > 0) {
 			_wait(_heard_us + SILENCE_US);
@@ -223,14 +224,14 @@ int Keeper::run()
 		while (_broker.fd() >= 0 && _take_message()) {}
 		bool const exited = WIFEXITED(_status);
 		if (exited && (WEXITSTATUS(_status) == 0 || !_ready)) return _end(WEXITSTATUS(_status));
-		if (_stopping) return _end(3);
+		if (_stopping) return _end(FAILED);
 		fprintf(stderr, "bulkhead-broker: warning: the broker has ended (%s %d); starts again\n",
 			exited ? "exit code" : "signal", exited ? WEXITSTATUS(_status) : WTERMSIG(_status));
 		bool const long_life = _clock.now_us() - _since_us > LONG_LIFE_US;
 		_back_off_us = long_life ? BACK_OFF_MIN_US : std::min(2 * _back_off_us, BACK_OFF_MAX_US);
 		uint64_t const until_us = _clock.now_us() + _back_off_us;
 		while (_clock.now_us() < until_us && !_stopping) _wait(until_us);
-		if (_stopping) return _end(3);
+		if (_stopping) return _end(FAILED);
 	}
 }
 

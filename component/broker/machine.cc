@@ -1,5 +1,7 @@
 #include "component/broker/machine.h"
 
+#include "component/broker/prepared.h"
+
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -28,6 +30,9 @@ using linux_host::Owned_fd;
 
 constexpr size_t EVENTS_MAX = 64; // of a round
 constexpr int ORPHAN_PATIENCE_MS = 20;
+
+// What is kept of a domain, by its name and this.
+constexpr char const *KINDS[] = {".gate", ".process", ".log"};
 
 uint32_t random_number()
 {
@@ -112,12 +117,31 @@ bool Machine::_watch(int fd, uint32_t events, Subject subject, Party party, bool
 
 void Machine::_unwatch(int fd) { epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, fd, nullptr); }
 
-void Machine::_follow_log(Party party, Domain_plan const &plan, Owned_fd pipe)
+/* Has all that a domain's process brings along watched. */
+void Machine::_enter(Party party, Running running)
 {
-	Running &running = _running.at(party);
-	running.log = std::make_unique<Log_file>(
-		logs + "/" + plan.name + ".log", plan.log_bytes, std::move(pipe));
-	_watch(running.log->pipe(), EPOLLIN, LOG, party);
+	Running const &entered = _running[party] = std::move(running);
+	_watch(entered.gate.fd(), EPOLLIN, GATE, party);
+	_watch(entered.process.process.value(), EPOLLIN, PROCESS, party);
+	if (_logs.fd() < 0)
+		_write_logs();
+	else
+		_follow_log(party, entered);
+}
+
+void Machine::_follow_log(Party party, Running const &running)
+{
+	if (running.log)
+		_logs.follow(
+			running.log.value(), _broker.find(party)->plan.log_bytes, _log_of(running.name));
+}
+
+/* From now on, or again. */
+void Machine::_write_logs()
+{
+	if (!_logs.start()) return log(Level::ERROR, "the writer of logs can't be started");
+	_watch(_logs.fd(), 0, LOGS);
+	for (auto const &[party, running] : _running) _follow_log(party, running);
 }
 
 bool Machine::start(Party party, Domain_plan const &plan, domain::End &end)
@@ -135,24 +159,22 @@ bool Machine::start(Party party, Domain_plan const &plan, domain::End &end)
 		return false;
 	prepared.sandbox.log = writes.value();
 	prepared.sandbox.without = _lacking;
-	if (!_cgroup.empty()) prepared.sandbox.cgroup = _cgroup + "/" + plan.name;
+	prepared.sandbox.cgroup = _cgroup_of(plan.name);
+	prepared.sandbox.born = [&](int process) { _notify.store(plan.name + ".process", process); };
 	_notify.store(plan.name + ".gate", gates.value().first.value());
 	_notify.store(plan.name + ".log", reads.value());
 	auto started = linux_host::start(prepared.sandbox, end.text);
 	if (!started.ok()) {
-		for (char const *kind : {".gate", ".log"}) _notify.forget(plan.name + kind);
+		for (char const *kind : KINDS) _notify.forget(plan.name + kind);
 		end.lasting = started.error() == Error::INVALID || started.error() == Error::NOT_SUPPORTED;
 		return false;
 	}
-	_notify.store(plan.name + ".process", started.value().process.value());
-	Running &running = _running[party];
-	running = {.name = plan.name,
-		.gate = Gate(std::move(gates.value().first), Gate_takes::NOTHING),
-		.process = std::move(started.value()),
-		.cgroup = prepared.sandbox.cgroup};
-	_watch(running.gate.fd(), EPOLLIN, GATE, party);
-	_watch(running.process.process.value(), EPOLLIN, PROCESS, party);
-	_follow_log(party, plan, std::move(reads));
+	_enter(party,
+		{.name = plan.name,
+			.gate = Gate(std::move(gates.value().first), Gate_takes::NOTHING),
+			.process = std::move(started.value()),
+			.cgroup = prepared.sandbox.cgroup,
+			.log = std::move(reads)});
 	return true;
 }
 
@@ -163,17 +185,14 @@ void Machine::_adopt(Domain_plan const &plan, Descriptors &stored)
 	auto const gate = stored.find(plan.name + ".gate");
 	auto const process = stored.find(plan.name + ".process");
 	if (gate == stored.end() || process == stored.end()) return;
-	Running &running = _running[party];
-	running = {.name = plan.name,
-		.gate = Gate(std::move(gate->second), Gate_takes::NOTHING),
-		.process = {.pid = static_cast<pid_t>(pid_of(process->second.value())),
-			.process = std::move(process->second)},
-		.adopted = true,
-		.cgroup = _cgroup.empty() ? "" : _cgroup + "/" + plan.name};
-	_watch(running.gate.fd(), EPOLLIN, GATE, party);
-	_watch(running.process.process.value(), EPOLLIN, PROCESS, party);
-	if (auto const log = stored.find(plan.name + ".log"); log != stored.end())
-		_follow_log(party, plan, std::move(log->second));
+	pid_t const number = static_cast<pid_t>(pid_of(process->second.value()));
+	_enter(party,
+		{.name = plan.name,
+			.gate = Gate(std::move(gate->second), Gate_takes::NOTHING),
+			.process = {.pid = number, .process = std::move(process->second)},
+			.adopted = true,
+			.cgroup = _cgroup_of(plan.name),
+			.log = std::move(stored[plan.name + ".log"])});
 	_broker.adopt(party);
 }
 
@@ -265,7 +284,7 @@ Machine::Process Machine::process_of(Party party) const
 {
 	auto const found = _running.find(party);
 	Domain_plan const &plan = _broker.find(party)->plan;
-	Process process{.pid = 0, .log = logs + "/" + plan.name + ".log", .memory_bytes = 0};
+	Process process{.pid = 0, .log = _log_of(plan.name), .memory_bytes = 0};
 	if (found == _running.end()) return process;
 	Running const &running = found->second;
 	process.pid = running.process.pid;
@@ -328,39 +347,8 @@ void Machine::_look_at_process(Party party)
 	_running.erase(found);
 	_unwatch(process);
 	linux_host::end(running.process, running.cgroup);
-	if (running.log) {
-		_unwatch(running.log->pipe());
-		running.log->finish();
-		if (std::string const trouble = running.log->trouble(); !trouble.empty())
-			log(Level::WARNING, trouble);
-	}
-	for (char const *kind : {".process", ".log"}) _notify.forget(running.name + kind);
+	for (char const *kind : KINDS) _notify.forget(running.name + kind);
 	_broker.ended(party, end_of(status));
-}
-
-void Machine::_read_log(Party party)
-{
-	auto const found = _running.find(party);
-	if (found == _running.end() || !found->second.log) return;
-	Log_file &file = *found->second.log;
-	Log_file::Pipe const state = file.take(_clock.now_us());
-	if (std::string const trouble = file.trouble(); !trouble.empty()) log(Level::WARNING, trouble);
-	if (state == Log_file::Pipe::OPEN) return;
-	_unwatch(file.pipe());
-	if (state == Log_file::Pipe::PAUSED) _paused.emplace(file.resumes_us(), party);
-}
-
-/* When the next is to be read again. */
-uint64_t Machine::_resume_logs(uint64_t now_us)
-{
-	while (!_paused.empty() && _paused.begin()->first <= now_us) {
-		Party const party = _paused.begin()->second;
-		_paused.erase(_paused.begin());
-		auto const found = _running.find(party);
-		if (found != _running.end() && found->second.log)
-			_watch(found->second.log->pipe(), EPOLLIN, LOG, party);
-	}
-	return _paused.empty() ? NEVER_US : _paused.begin()->first;
 }
 
 void Machine::_meet_operator()
@@ -396,7 +384,7 @@ void Machine::_handle(uint64_t subject, uint32_t events)
 	switch (Subject{static_cast<uint32_t>(subject >> 32)}) {
 	case GATE: return _hear(party);
 	case PROCESS: return _look_at_process(party);
-	case LOG: return _read_log(party);
+	case LOGS: _logs.end(); return _write_logs();
 	case CONTROL: return _meet_operator();
 	case SIGNALS: return _take_signal();
 	case KEEPER: break;
@@ -457,8 +445,7 @@ int Machine::run()
 			_handle(event.data.u64, event.events);
 		if (_broker.finished()) break;
 		_tell_state(now_us);
-		uint64_t const until_us =
-			std::min({_broker.next_deadline_us(), _resume_logs(now_us), _sign_due_us});
+		uint64_t const until_us = std::min(_broker.next_deadline_us(), _sign_due_us);
 		uint64_t const after_us = _clock.now_us();
 		uint64_t const left_us = until_us > after_us ? until_us - after_us : 0;
 		timespec const left{.tv_sec = static_cast<time_t>(left_us / 1'000'000),
@@ -467,6 +454,7 @@ int Machine::run()
 			epoll_pwait2(_epoll.value(), events.data(), EVENTS_MAX,
 				until_us == NEVER_US ? nullptr : &left, nullptr));
 	}
+	_logs.end();
 	_directory.remove(_notify);
 	if (!_cgroup.empty()) rmdir(_cgroup.c_str());
 	return 0;

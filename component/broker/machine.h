@@ -3,10 +3,9 @@
 // The Linux side of a broker: gates, processes, logs and operators' connections in one epoll, and
 // what domain/broker decides done with system calls. One thread; no queue of its own.
 
-#include "component/broker/components.h"
-#include "component/broker/log_file.h"
+#include "component/broker/logs.h"
 #include "component/broker/notify.h"
-#include "component/broker/ruling.h"
+#include "component/broker/plan/plan_read.h"
 #include "component/broker/run_directory.h"
 #include "domain/broker/broker.h"
 #include "domain/broker/status.h"
@@ -15,14 +14,14 @@
 
 #include <map>
 #include <optional>
-#include <set>
 #include <unordered_map>
 
 namespace bulkhead::broker {
 
 using Descriptors = std::map<std::string, linux_host::Owned_fd, std::less<>>;
 
-enum Exit_code { STOPPED, BAD_MANIFEST, WRONG_USE, UNABLE, RUNS_ALREADY };
+/* As those of `bulkhead run`, which is replaced by this program. */
+enum Exit_code { WRONG_USE = 2, BAD_MANIFEST = 3, UNABLE = 12, RUNS_ALREADY = 13 };
 
 class Machine final : private domain::Host, private domain::Status_facts
 {
@@ -40,7 +39,7 @@ private:
 	using Party = domain::Party;
 
 	/* What an event is about, in the upper half of its data; the party is in the lower. */
-	enum Subject : uint32_t { GATE, PROCESS, LOG, CONTROL, SIGNALS, KEEPER };
+	enum Subject : uint32_t { GATE, PROCESS, LOGS, CONTROL, SIGNALS, KEEPER };
 
 	/* Of a domain, or only the gate of an operator. */
 	struct Running
@@ -52,7 +51,7 @@ private:
 		linux_host::Sandboxed process{};
 		bool adopted = false; // no child of ours
 		std::string cgroup{};
-		std::unique_ptr<Log_file> log{};
+		linux_host::Owned_fd log{};
 	};
 
 	static constexpr unsigned ROOM = 8;
@@ -63,6 +62,7 @@ private:
 	linux_host::Owned_fd _epoll{};
 	linux_host::Owned_fd _signals{};
 	Components _components{};
+	Logs _logs{};
 	std::vector<linux_host::Ability> _lacking{};
 	std::string _cgroup{};
 	Run_directory _directory{};
@@ -71,7 +71,6 @@ private:
 	std::unordered_map<Party, Running> _running{};
 	Party _next_operator = domain::OPERATORS;
 	std::optional<linux_host::Channel_pair> _channel{};
-	std::set<std::pair<uint64_t, Party>> _paused{}; // logs, by when they are read again
 	uint64_t _watchdog_us = 0; // between signs of life; 0: nobody wants them
 	uint64_t _sign_due_us = 0;
 	bool _ready = false;
@@ -89,23 +88,28 @@ private:
 	// domain::Status_facts
 	Process process_of(Party) const override;
 
+	std::string _cgroup_of(std::string const &name) const
+	{
+		return _cgroup.empty() ? "" : _cgroup + "/" + name;
+	}
+	std::string _log_of(std::string const &name) const { return logs + "/" + name + ".log"; }
 	bool _watch(int fd, uint32_t events, Subject, Party = 0, bool change = false);
 	void _unwatch(int fd);
 	linux_host::Owned_fd _status();
 	bool _permitted(domain::System_plan const &, std::string &faults);
 	void _find_cgroup(std::string const &system, Descriptors &stored);
-	void _follow_log(Party, domain::Domain_plan const &, linux_host::Owned_fd pipe);
+	void _enter(Party, Running);
+	void _write_logs();
+	void _follow_log(Party, Running const &);
 	void _adopt(domain::Domain_plan const &, Descriptors &stored);
 	void _drop(Descriptors &stored);
 
 	bool _has_room(Party, Running &);
 	void _hear(Party);
 	void _look_at_process(Party);
-	void _read_log(Party);
 	void _meet_operator();
 	void _take_signal();
 	void _handle(uint64_t subject, uint32_t events);
-	uint64_t _resume_logs(uint64_t now_us);
 	void _stop();
 	void _tell_state(uint64_t now_us);
 
@@ -119,15 +123,6 @@ public:
 	/* Until all has ended. */
 	int run();
 };
-
-/* What is wrong with a manifest and all that it names, for people; empty: nothing. */
-struct Plan_read
-{
-	domain::System_plan plan{};
-	std::unique_ptr<Ruling> ruling{};
-	std::string faults{};
-};
-Plan_read read_plan(std::string const &manifest, Components &components);
 
 /* A line on the broker's own log. */
 void say(std::string_view line);

@@ -29,8 +29,9 @@ constexpr std::string_view HELP =
 	"  -h, --help           this text\n"
 	"      --version        version\n"
 	"\n"
-	"Exit codes: 0: stopped, 1: faults in the manifest or policy, 2: wrong use, 3: this machine\n"
-	"can't do it, 4: the system runs already.\n";
+	"Exit codes: 0: stopped, 1: failed, 2: wrong use, 3: faults in the manifest or policy, 12: "
+	"this\n"
+	"machine can't do it, 13: the system runs already.\n";
 
 enum Long_option { CHECK = 256, FOREGROUND, READY_FD, RUN_DIR, VERSION };
 

@@ -1,10 +1,7 @@
 #include "component/broker/machine.h"
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <climits>
-#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -12,28 +9,6 @@
 #include <unistd.h>
 
 namespace bulkhead::broker {
-namespace {
-
-using linux_host::Ability;
-
-/* Whether a system would be weaker without this. */
-bool wanted(Ability ability, domain::System_plan const &plan)
-{
-	auto const any = [&](auto const &test) { return std::ranges::any_of(plan.domains, test); };
-	switch (ability) {
-	case Ability::NAMESPACES:
-	case Ability::SECCOMP: return true;
-	case Ability::LANDLOCK: return any([](auto const &each) { return !each.files.empty(); });
-	case Ability::MEMORY_LIMIT: return any([](auto const &each) { return each.memory_bytes > 0; });
-	case Ability::CPU_LIMIT: return any([](auto const &each) { return each.cpu_percent > 0; });
-	case Ability::PROCESS_LIMIT:
-		return any([](auto const &each) { return each.processes_max > 0; });
-	}
-	return true;
-}
-
-} // namespace
-
 void say(std::string_view text)
 {
 	while (!text.empty()) {
@@ -44,38 +19,16 @@ void say(std::string_view text)
 	}
 }
 
-Plan_read read_plan(std::string const &manifest, Components &components)
-{
-	domain::Reading reading = domain::read_manifest(manifest);
-	if (reading.faults.empty()) reading.faults = components.check(reading.plan);
-	Plan_read read{.plan = {}, .ruling = {}, .faults = reading.describe_faults()};
-	if (reading.faults.empty()) read.ruling = Ruling::make(reading.plan, read.faults);
-	read.plan = std::move(reading.plan);
-	return read;
-}
-
 /* What the kernel can't do and the manifest doesn't permit to be missing is a fault. */
 bool Machine::_permitted(domain::System_plan const &plan, std::string &faults)
 {
-	auto const lacks = linux_host::find_lacks(_cgroup);
-	_lacking.clear();
-	weaker.clear();
-	for (linux_host::Lack const &lack : lacks) {
-		std::string const name(name_of(lack.ability));
-		_lacking.push_back(lack.ability);
-		if (!wanted(lack.ability, plan)) continue;
-		bool const permitted =
-			std::ranges::find(plan.permit_weaker, name) != plan.permit_weaker.end();
-		if (permitted) {
-			weaker.push_back(name);
-			log(Level::WARNING, "without " + name + ", as the manifest permits: " + lack.why);
-		} else {
-			faults.append("this machine lacks ").append(name).append(": ").append(lack.why);
-			faults.append(
-				"; mend that, or permit the weaker form: permit_weaker = [\"" + name + "\"]\n");
-		}
-	}
-	return faults.empty();
+	Lacks_of_plan lacks = lacks_of(plan, _cgroup);
+	faults += lacks.faults;
+	if (!faults.empty()) return false;
+	if (lacks.permitted != weaker) log(Level::WARNING, lacks.warnings);
+	_lacking = std::move(lacks.all);
+	weaker = std::move(lacks.permitted);
+	return true;
 }
 
 /* The group below which domains have theirs, the same for each broker of a system. */

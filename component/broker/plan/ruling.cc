@@ -1,4 +1,4 @@
-#include "component/broker/ruling.h"
+#include "component/broker/plan/ruling.h"
 
 #include "domain/gate/message.h"
 #include "tool/policy/fault_text.h"

@@ -1,7 +1,7 @@
 #pragma once
 
 // The programs that domains run: Bulkhead's components, each with a description of what it needs of
-// the host; and how a plan becomes the sandbox of one.
+// the host.
 
 #include "domain/manifest/manifest.h"
 #include "platform/linux/sandbox/sandbox.h"
@@ -10,6 +10,12 @@
 #include <memory>
 
 namespace bulkhead::broker {
+
+/* The name of what a domain runs. */
+inline std::string component_of(domain::Domain_plan const &plan)
+{
+	return plan.component.empty() ? "program" : plan.component;
+}
 
 /* A component as its files say. */
 struct Component
@@ -40,20 +46,5 @@ public:
 	/* Whether all is there that domains need of this machine. */
 	std::vector<domain::Fault> check(domain::System_plan const &plan);
 };
-
-/* What a sandbox borrows until it has been started. */
-struct Prepared
-{
-	linux_host::Sandbox sandbox{};
-	std::vector<linux_host::Owned_fd> held{};
-	Component component{};
-};
-
-/*
- * All of a domain's sandbox but its log; `gate` is the domain's end. False: `why`. `lasting`: to
- * try again would be in vain.
- */
-bool prepare(Prepared &to, Components &components, std::string const &system,
-	domain::Domain_plan const &plan, int gate, std::string &why);
 
 } // namespace bulkhead::broker

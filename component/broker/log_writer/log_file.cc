@@ -1,4 +1,4 @@
-#include "component/broker/log_file.h"
+#include "component/broker/log_writer/log_file.h"
 
 #include <algorithm>
 #include <array>

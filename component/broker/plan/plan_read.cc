@@ -1,0 +1,56 @@
+#include "component/broker/plan/plan_read.h"
+
+#include <algorithm>
+
+namespace bulkhead::broker {
+namespace {
+
+using linux_host::Ability;
+
+/* Whether a system would be weaker without this. */
+bool wanted(Ability ability, domain::System_plan const &plan)
+{
+	auto const any = [&](auto const &test) { return std::ranges::any_of(plan.domains, test); };
+	switch (ability) {
+	case Ability::NAMESPACES:
+	case Ability::SECCOMP: return true;
+	case Ability::LANDLOCK: return any([](auto const &each) { return !each.files.empty(); });
+	case Ability::MEMORY_LIMIT: return any([](auto const &each) { return each.memory_bytes > 0; });
+	case Ability::CPU_LIMIT: return any([](auto const &each) { return each.cpu_percent > 0; });
+	case Ability::PROCESS_LIMIT:
+		return any([](auto const &each) { return each.processes_max > 0; });
+	}
+	return true;
+}
+
+} // namespace
+
+Plan_read read_plan(std::string const &manifest, Components &components)
+{
+	domain::Reading reading = domain::read_manifest(manifest);
+	if (reading.faults.empty()) reading.faults = components.check(reading.plan);
+	Plan_read read{.plan = {}, .ruling = {}, .faults = reading.describe_faults()};
+	if (reading.faults.empty()) read.ruling = Ruling::make(reading.plan, read.faults);
+	read.plan = std::move(reading.plan);
+	return read;
+}
+
+Lacks_of_plan lacks_of(domain::System_plan const &plan, std::string const &cgroup)
+{
+	Lacks_of_plan lacks;
+	for (linux_host::Lack const &lack : linux_host::find_lacks(cgroup)) {
+		std::string const name(name_of(lack.ability));
+		lacks.all.push_back(lack.ability);
+		if (!wanted(lack.ability, plan)) continue;
+		if (std::ranges::find(plan.permit_weaker, name) != plan.permit_weaker.end()) {
+			lacks.permitted.push_back(name);
+			lacks.warnings += "without " + name + ", as the manifest permits: " + lack.why + "\n";
+		} else {
+			lacks.faults += "this machine lacks " + name + ": " + lack.why +
+				"; mend that, or permit the weaker form: permit_weaker = [\"" + name + "\"]\n";
+		}
+	}
+	return lacks;
+}
+
+} // namespace bulkhead::broker

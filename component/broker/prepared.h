@@ -1,0 +1,23 @@
+#pragma once
+
+// How the plan of a domain becomes a sandbox.
+
+#include "component/broker/plan/components.h"
+
+namespace bulkhead::broker {
+
+/* What a sandbox borrows until it has been started. */
+struct Prepared
+{
+	linux_host::Sandbox sandbox{};
+	std::vector<linux_host::Owned_fd> held{};
+	Component component{};
+};
+
+/*
+ * All of a domain's sandbox but its log; `gate` is the domain's end. False: `why`.
+ */
+bool prepare(Prepared &to, Components &components, std::string const &system,
+	domain::Domain_plan const &plan, int gate, std::string &why);
+
+} // namespace bulkhead::broker
