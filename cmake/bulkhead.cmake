@@ -81,6 +81,28 @@ function(_bulkhead_pkg_config TARGET SCOPE)
 	endforeach()
 endfunction()
 
+# Splits HEADERS into those that are to be compiled alone and those that a source of the same name includes first,
+# which proves the same.
+function(_bulkhead_split_headers HEADERS ALONE PROVEN)
+	set(alone)
+	set(proven)
+	foreach(header IN LISTS HEADERS)
+		cmake_path(RELATIVE_PATH header BASE_DIRECTORY "${PROJECT_SOURCE_DIR}" OUTPUT_VARIABLE name)
+		cmake_path(REPLACE_EXTENSION header LAST_ONLY .cc OUTPUT_VARIABLE source)
+		set(first)
+		if(EXISTS "${source}")
+			file(STRINGS "${source}" first LIMIT_COUNT 1 REGEX "^#include")
+		endif()
+		if(first STREQUAL "#include \"${name}\"")
+			list(APPEND proven "${header}")
+		else()
+			list(APPEND alone "${header}")
+		endif()
+	endforeach()
+	set(${ALONE} "${alone}" PARENT_SCOPE)
+	set(${PROVEN} "${proven}" PARENT_SCOPE)
+endfunction()
+
 function(bulkhead_library)
 	cmake_parse_arguments(PARSE_ARGV 0 ARG
 		"FREESTANDING;NO_INSTALL;RTTI" "NAME" "SOURCES;HEADERS;LINK;PKG_CONFIG")
@@ -109,8 +131,11 @@ function(bulkhead_library)
 	target_compile_options(${target} INTERFACE
 		$<INSTALL_INTERFACE:$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-foptimize-sibling-calls>>)
 	_bulkhead_absolute(headers ${ARG_HEADERS})
+	_bulkhead_split_headers("${headers}" alone proven)
 	target_sources(${target} ${scope}
-		FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${headers})
+		FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${alone}
+		FILE_SET proven TYPE HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${proven})
+	set_target_properties(${target} PROPERTIES INTERFACE_HEADER_SETS_TO_VERIFY HEADERS)
 	# A header that the verification compiles alone must not depend on what a file's name says about its language.
 	set_source_files_properties(${headers} PROPERTIES LANGUAGE CXX)
 	_bulkhead_link(${target} ${scope} ${ARG_LINK})
@@ -124,7 +149,8 @@ endfunction()
 function(_bulkhead_install_library NAME SOURCES LINK PKG_CONFIG)
 	install(TARGETS bulkhead_${NAME} EXPORT bulkhead
 		ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-		FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/bulkhead)
+		FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/bulkhead
+		FILE_SET proven DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/bulkhead)
 	set(requires)
 	set(libs)
 	if(SOURCES)
