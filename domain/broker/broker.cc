@@ -6,32 +6,25 @@ using namespace qrexec;
 
 std::string_view name_of(State state)
 {
-	switch (state) {
-	case State::STOPPED: return "stopped";
-	case State::STARTING: return "starting";
-	case State::RUNNING: return "running";
-	case State::STOPPING: return "stopping";
-	case State::WAITING: return "waiting";
-	case State::FAILED: return "failed";
-	}
-	return "unknown";
+	static constexpr std::array<std::string_view, 6> NAMES{
+		"stopped", "starting", "running", "stopping", "waiting", "failed"};
+	return NAMES[static_cast<size_t>(state)];
 }
 
 Broker::Broker(Host &host, uint32_t port, uint64_t now_us)
 	: _host(host), _port(port), _now_us(now_us)
 {}
 
-Domain *Broker::find(Party domain) const
+Domain const *Broker::find(Party domain) const
 {
 	auto const found = _by_id.find(domain);
-	return found == _by_id.end() ? nullptr : found->second;
+	return found == _by_id.end() ? nullptr : &found->second;
 }
 
 Party Broker::id_of(std::string_view name) const
 {
-	for (auto const &domain : _domains)
-		if (domain->name == name && !domain->gone) return domain->id;
-	return 0;
+	auto const found = _by_name.find(name);
+	return found == _by_name.end() || found->second->gone ? 0 : found->second->id;
 }
 
 std::string_view Broker::name_of_party(Party party) const
@@ -40,44 +33,39 @@ std::string_view Broker::name_of_party(Party party) const
 	return operators(party) ? OPERATOR : domain ? std::string_view(domain->name) : "";
 }
 
+/* Whoever has a gate that is open. */
 Member *Broker::_member(Party party)
 {
-	if (!operators(party)) return find(party);
+	if (auto const found = _by_id.find(party); found != _by_id.end())
+		return found->second.open() ? &found->second : nullptr;
 	auto const found = _operators.find(party);
 	return found == _operators.end() ? nullptr : &found->second;
 }
 
-/* Whoever has a gate that is open. */
-Member *Broker::_heard(Party party)
-{
-	Domain const *const domain = find(party);
-	bool const open = !domain || (domain->alive() && domain->state != State::STOPPING);
-	return open ? _member(party) : nullptr;
-}
-
-Sent Broker::_send(Party to, Type type, std::initializer_list<Bytes> parts, With with)
+Sent Broker::_send(Party to, uint32_t type, std::initializer_list<Bytes> parts, With with)
 {
 	size_t size = 0;
 	for (Bytes const part : parts) size += part.size();
 	std::array<uint8_t, PACKET_MAX> packet;
 	Byte_writer writer(packet);
-	writer.u32_le(static_cast<uint32_t>(type));
+	writer.u32_le(type);
 	writer.u32_le(static_cast<uint32_t>(size));
 	for (Bytes const part : parts) writer.bytes(part);
 	auto const whole = writer.finish();
 	return whole.ok() ? _host.send(to, whole.value(), with) : Sent::FAILED;
 }
 
-void Broker::_say_hello(Member &to)
+void Broker::_say_hello(Party to)
 {
 	std::array<uint8_t, 4> version;
 	encode_number(VERSION, version);
-	if (_send(to.id, Type::HELLO, {version}) != Sent::OK) broken(to.id, "it can't be told HELLO");
+	Sent const sent = _send(to, static_cast<uint32_t>(Type::HELLO), {version});
+	if (sent != Sent::OK) broken(to, "it can't be told HELLO");
 }
 
 void Broker::received(Party from, Bytes packet)
 {
-	Member *const member = _heard(from);
+	Member *const member = _member(from);
 	if (!member) return;
 	if (packet.size() < Header::BYTES) return broken(from, "it has sent less than a header");
 	Header const header = decode_header(packet);
@@ -104,13 +92,12 @@ void Broker::_hello(Member &from, Bytes body)
 	auto const version = common_version(VERSION, decode_number(body));
 	if (!version || *version < LOCAL_VERSION)
 		return broken(from.id, "it speaks a protocol that is too old");
-	bool const again = from.version;
-	from.version = *version;
-	Domain *const domain = find(from.id);
+	bool const again = std::exchange(from.version, *version);
+	if (operators(from.id) && !again) return;
+	Domain *const domain = operators(from.id) ? nullptr : &static_cast<Domain &>(from);
 	// Where a broker has died before it heard the answer to its HELLO, there is one too many.
 	if (again && domain && domain->adopted) return;
 	if (again) return broken(from.id, "it has said HELLO twice");
-	if (!domain) return;
 	domain->greeted = true;
 	_set(*domain, State::RUNNING);
 	_connect_waiting(*domain);
@@ -118,32 +105,31 @@ void Broker::_hello(Member &from, Bytes body)
 
 void Broker::broken(Party from, std::string_view reason)
 {
-	if (!_heard(from)) return;
-	_host.log(Level::WARNING,
-		std::string(name_of_party(from)) + " is ended for what it does: " + std::string(reason));
+	Member *const member = _member(from);
+	if (!member) return;
+	_host.log(Level::WARNING, member->name + " is ended, for " + std::string(reason));
 	_host.close(from);
-	if (operators(from)) return closed(from);
-	Domain &domain = *find(from);
-	domain.fault = reason;
-	_leave(domain);
+	closed(from);
+	if (operators(from)) return;
+	static_cast<Domain *>(member)->fault = reason;
 	_host.kill(from);
 }
 
 void Broker::closed(Party party)
 {
-	Member *const member = _heard(party);
+	Member *const member = _member(party);
 	if (!member) return;
 	if (!operators(party)) return _leave(static_cast<Domain &>(*member));
-	_part(*member, 0);
+	_part(party);
 	_operators.erase(party);
 }
 
 void Broker::ended(Party id, End const &end)
 {
-	Domain *const domain = find(id);
-	if (!domain || !domain->alive()) return;
-	if (domain->state != State::STOPPING) _leave(*domain);
-	_over(*domain, end);
+	auto const found = _by_id.find(id);
+	if (found == _by_id.end() || !found->second.alive()) return;
+	closed(id);
+	_over(found->second, end);
 	_bury();
 }
 
@@ -153,7 +139,7 @@ bool Broker::connected(Party party)
 	Operator &added = _operators[party];
 	added.id = party;
 	added.name = OPERATOR;
-	_say_hello(added);
+	_say_hello(party);
 	return true;
 }
 
@@ -164,7 +150,7 @@ void Broker::tick(uint64_t now_us)
 	_next_us = UINT64_MAX;
 	if (_ending) _stop_unneeded();
 	unsigned starts = 0;
-	for (auto const &domain : _domains) _look_at(*domain, starts);
+	for (Domain *const domain : _domains) _look_at(*domain, starts);
 	_answer_operators();
 }
 

@@ -23,7 +23,7 @@
 
 #include <array>
 #include <deque>
-#include <memory>
+#include <optional>
 #include <unordered_map>
 
 namespace bulkhead::domain {
@@ -51,22 +51,22 @@ inline constexpr unsigned STARTS_OF_TICK = 4;
 inline constexpr unsigned OPERATORS_MAX = 64; // connections
 inline constexpr unsigned OPERATOR_CALLS_MAX = 256; // of one connection
 inline constexpr size_t REFUSALS_MAX = 64; // distinct ones that are remembered
-inline constexpr size_t REFUSALS_OF_ONE = 16; // of one caller
+inline constexpr ptrdiff_t REFUSALS_OF_ONE = 16; // of one caller
 inline constexpr unsigned REFUSAL_LINES_MAX = 10; // in the log, of one caller a second
 inline constexpr size_t NAME_SHOWN_MAX = 64; // of a service's name, to the operator
 
 /* A call that is live: a side is through with it when it says so, or is gone. */
 struct Call
 {
-	uint32_t port;
-	Party caller;
-	Party target;
+	uint32_t port = 0;
+	Party caller = 0;
+	Party target = 0;
 	bool calling = true; // the caller isn't through with it
 	bool serving = true; // the target isn't
 	bool waits = false; // for the target's start
-	uint64_t since_us;
-	std::string service; // of one that is connected, its first NAME_SHOWN_MAX bytes
-	std::array<uint8_t, qrexec::IDENT_BYTES> ident; // as the caller has sent it
+	uint64_t since_us = 0;
+	std::string service{}; // of one that is connected, its first NAME_SHOWN_MAX bytes
+	std::array<uint8_t, qrexec::IDENT_BYTES> ident{}; // as the caller has sent it
 };
 
 struct Refusal
@@ -75,8 +75,14 @@ struct Refusal
 	std::string target; // as the caller wrote it, or where the policy sent it
 	std::string service;
 	std::string reason;
-	uint64_t count;
-	uint64_t last_us;
+	uint64_t count = 1;
+	uint64_t last_us = 0;
+
+	bool same_as(Refusal const &other) const
+	{
+		return caller == other.caller && target == other.target && service == other.service &&
+			reason == other.reason;
+	}
 };
 
 /* Either side of calls: a domain, or a connection of the operator's. */
@@ -84,7 +90,7 @@ struct Member
 {
 	Party id = 0;
 	std::string name{};
-	unsigned version = 0; // spoken; 0: it hasn't said HELLO
+	unsigned version = 0; // of the protocol; 0: it hasn't said HELLO
 	unsigned made_live = 0;
 	unsigned made_max = OPERATOR_CALLS_MAX;
 	uint64_t calls_made = 0;
@@ -101,31 +107,27 @@ struct Domain : Member
 	State state = State::STOPPED;
 	uint64_t since_us = 0; // of the state
 	uint64_t due_us = 0; // when something is done about it
+	uint64_t back_off_us = 0; // of the last wait
 	uint64_t starts = 0;
 	uint64_t failures = 0;
-	uint64_t back_off_us = 0; // of the last wait
 	std::string last_end{};
 	std::string fault{}; // why it is being ended as a failure, or empty
+	std::optional<State> next{}; // it was asked to end, and is to be this then
 	uint64_t calls_served = 0;
 	unsigned served_live = 0;
 	std::vector<uint32_t> waiting{}; // ports of calls, in order
-	State next = State::WAITING; // after STOPPING, if it was asked to end
-	bool asked = false; // to end
 	bool greeted = false; // it has said HELLO
 	bool adopted = false; // another broker has talked to it
-	bool gone = false; // from the plan
+	bool gone = true; // from the plan
 
-	bool alive() const
-	{
-		return state == State::STARTING || state == State::RUNNING || state == State::STOPPING;
-	}
+	bool open() const { return state == State::STARTING || state == State::RUNNING; } // its gate
+	bool alive() const { return open() || state == State::STOPPING; }
 	bool at_rest() const { return state == State::STOPPED || state == State::FAILED; }
 };
 
 struct Operator : Member
 {
-	Admin asked{}; // what it waits for, if `waits`
-	bool waits = false;
+	std::optional<Admin> asked{}; // what it waits for
 	Party about = 0;
 	uint64_t failures = 0; // of that domain, when it was asked
 };
@@ -133,15 +135,13 @@ struct Operator : Member
 class Broker
 {
 private:
-	using Domains = std::vector<std::unique_ptr<Domain>>;
-
 	Host &_host;
 	uint32_t _port; // the last that was given out; 28 bits
 	policy::Evaluator *_evaluator = nullptr;
 	std::string _name{};
-	Domains _domains{}; // in order of need; those that are gone behind
-	std::unordered_map<Party, Domain *> _by_id{};
-	std::vector<Domain *> _by_number{}; // of the policy's system; null: none of ours
+	std::unordered_map<Party, Domain> _by_id{};
+	std::unordered_map<std::string_view, Domain *> _by_name{};
+	std::vector<Domain *> _domains{}; // in order of need; those that are gone behind
 	std::unordered_map<Party, Operator> _operators{};
 	std::unordered_map<uint32_t, Call> _calls{}; // by port
 	std::unordered_map<uint64_t, unsigned> _live{}; // by caller and target: not given back by it
@@ -151,23 +151,17 @@ private:
 	uint64_t _next_us = 0;
 	bool _ending = false;
 
-	bool _at_rest() const
-	{
-		return std::ranges::all_of(_domains, [](auto const &domain) { return domain->at_rest(); });
-	}
-
 	// broker.cc: messages.
 	Member *_member(Party party);
-	Member *_heard(Party party);
-	Sent _send(
-		Party to, qrexec::Type type, std::initializer_list<Bytes> parts, With with = With::NOTHING);
+	Sent _send(Party to, uint32_t type, std::initializer_list<Bytes> parts, With with = {});
+	void _say_hello(Party to);
 	void _hello(Member &from, Bytes body);
-	void _say_hello(Member &to);
-	void _wake(uint64_t at_us) { _next_us = std::min(_next_us, at_us); }
 
 	// life.cc: domains' lives.
+	void _wake(uint64_t at_us) { _next_us = std::min(_next_us, at_us); }
+	bool _at_rest() const;
 	void _set(Domain &domain, State state, uint64_t due_us = 0);
-	void _want(Domain &domain, bool by_operator);
+	void _want(Domain &domain, bool by_operator = false);
 	void _stop(Domain &domain, State next);
 	void _leave(Domain &domain);
 	void _over(Domain &domain, End const &end);
@@ -175,6 +169,7 @@ private:
 	void _look_at(Domain &domain, unsigned &starts);
 	void _stop_unneeded();
 	void _bury();
+	Domain &_take(Domain_plan plan);
 
 	// calls.cc: calls.
 	std::string _decide(Member const &caller, qrexec::Trigger const &call, Domain *&target);
@@ -182,23 +177,19 @@ private:
 	void _trigger(Member &caller, qrexec::Type type, Bytes body);
 	void _connect(Call &call);
 	void _fail(Call &call, std::string const &reason);
-	std::string _hand_over(Call &call, Domain &target, Member &caller);
 	void _connect_waiting(Domain &target);
 	void _refuse_waiting(Domain &target, std::string const &reason, uint64_t waited_us = 0);
 	void _terminated(Member const &by, qrexec::Exec_params params);
-	void _end_calling(Call &call);
-	void _end_serving(Call &call);
-	void _part(Member &member, unsigned served_live);
+	bool _end(Call &call, bool calling, bool serving);
+	void _part(Party party);
 
 	// refusals.cc: what isn't allowed.
-	void _refuse(Member &caller, Bytes ident, std::string_view target, std::string_view service,
-		std::string const &reason);
-	void _remember(Member &caller, Refusal refusal);
+	void _refuse(Member &caller, Bytes ident, Refusal refusal);
+	void _log(Member &caller, Refusal const &refusal);
 
 	// operator.cc: what the operator asks for.
 	void _admin(Operator &from, Admin what, Bytes body);
-	void _done(Operator &to, Answer const &answer);
-	void _show(Operator &to);
+	void _answer(Operator &to, Answer const &answer, With with = {});
 	std::optional<Answer> _outcome(Operator const &of) const;
 	void _answer_operators();
 
@@ -249,10 +240,10 @@ public:
 	// What there is to see.
 	std::string_view name() const { return _name; }
 	uint64_t now_us() const { return _now_us; }
-	Domains const &domains() const { return _domains; }
+	std::vector<Domain *> const &domains() const { return _domains; }
 	std::unordered_map<uint32_t, Call> const &calls() const { return _calls; }
 	std::deque<Refusal> const &refusals() const { return _refusals; }
-	Domain *find(Party domain) const;
+	Domain const *find(Party domain) const;
 	std::string_view name_of_party(Party party) const;
 };
 

@@ -1,5 +1,4 @@
 #include "domain/broker/broker.h"
-#include "rpc/qrexec/command_line.h"
 #include "rpc/qrexec/name.h"
 
 namespace bulkhead::domain {
@@ -9,6 +8,7 @@ using namespace qrexec;
 namespace {
 
 constexpr uint32_t PORT_MASK = 0x0fff'ffff; // what a channel's generation may be
+constexpr char const *LACKING = "memory or descriptors are lacking";
 
 /* All of the operator's connections are one. */
 uint32_t caller_id(Party party) { return operators(party) ? OPERATOR_ID : party; }
@@ -27,16 +27,17 @@ bool comes(Domain const &target)
 {
 	bool const on_call = target.plan.start == Start::ON_CALL;
 	switch (target.state) {
-	case State::STOPPED: return on_call && !target.gone;
-	case State::STOPPING: return target.asked ? target.next == State::WAITING : on_call;
+	case State::STOPPED: return on_call;
+	case State::STOPPING: return target.next ? target.next == State::WAITING : on_call;
 	case State::FAILED: return false;
 	default: return true;
 	}
 }
 
-/* Where the rule stands that has decided. */
+/* Where the rule stands that has decided, if one has. */
 std::string place_of(policy::Policy const &policy, uint32_t rule)
 {
+	if (rule == policy::NONE) return {};
 	policy::Place const place = policy.rules()[rule].place;
 	return " (" + std::string(policy.base_name(place.file)) + ":" + std::to_string(place.line) +
 		")";
@@ -52,44 +53,42 @@ std::string Broker::_decide(Member const &caller, Trigger const &call, Domain *&
 		return "a name in it is none";
 	size_t const plus = std::min(call.service.find('+'), call.service.size());
 	std::string_view const service = call.service.substr(0, plus);
-	uint32_t number = policy::NONE;
+	std::string_view name = call.target;
 	bool autostart = true;
-	if (operators(caller.id)) {
-		number = _evaluator->system().find(call.target);
-	} else {
+	if (!operators(caller.id)) {
+		bool const argument = plus < call.service.size();
 		policy::Verdict const verdict = _evaluator->evaluate({.service = service,
-			.argument = plus < call.service.size() ? call.service.substr(plus) : "+",
+			.argument = argument ? call.service.substr(plus) : "+",
 			.source = caller.name,
 			.target = call.target,
 			.requested_source = call.source});
 		if (verdict.action == policy::Action::ASK)
 			return "nobody can be asked, as the policy wants";
-		if (verdict.action == policy::Action::DENY) {
-			std::string reason(name_of(verdict.denial));
-			if (verdict.rule != policy::NONE)
-				reason += place_of(_evaluator->policy(), verdict.rule);
-			return reason;
-		}
+		if (verdict.action == policy::Action::DENY)
+			return std::string(name_of(verdict.denial)) +
+				place_of(_evaluator->policy(), verdict.rule);
 		auto const fault = _evaluator->call_fault(verdict);
 		if (fault != policy::Call_fault::OK) return std::string(name_of(fault));
-		if (verdict.target.kind == policy::Destination::Kind::DOMAIN)
-			number = verdict.target.number;
+		name = _evaluator->system().domains()[verdict.target.number].name;
 		autostart = verdict.autostart;
+		// A disposable isn't the domain that it is made of.
+		if (verdict.target.kind != policy::Destination::Kind::DOMAIN) name = {};
 	}
-	target = number < _by_number.size() ? _by_number[number] : nullptr;
-	if (!target) return "its target is no domain of this system";
+	auto const found = _by_name.find(name);
+	if (found == _by_name.end() || found->second->gone) return "its target isn't of this system";
+	target = found->second;
 	if (!offers(target->plan, service)) return "its target doesn't offer the service";
-	if (target->state == State::RUNNING) return {};
-	return autostart && comes(*target) && !_ending ? "" : "its target isn't running";
+	bool const there = target->state == State::RUNNING || (autostart && !_ending && comes(*target));
+	return there ? "" : "its target isn't running";
 }
 
 /* Whether there is room for one more call; what is returned, unless it is empty, is why not. */
 std::string Broker::_admit(Member const &caller, Domain &target)
 {
 	unsigned const served_max = target.plan.calls_max;
+	unsigned of_one_max = (served_max + 1) / 2;
 	if (caller.made_live >= caller.made_max) return "too many calls of its caller are live";
 	if (target.served_live >= served_max) return "too many calls to its target are live";
-	unsigned of_one_max = (served_max + 1) / 2;
 	if (target.state != State::RUNNING) {
 		if (target.waiting.size() >= WAITING_MAX) return "too many calls wait for its target";
 		of_one_max = std::min(of_one_max, WAITING_MAX / 2);
@@ -107,9 +106,11 @@ void Broker::_trigger(Member &caller, Type type, Bytes body)
 	Domain *target = nullptr;
 	std::string reason = _decide(caller, *asked, target);
 	if (reason.empty()) reason = _admit(caller, *target);
-	if (!reason.empty())
+	if (!reason.empty()) {
+		std::string_view const name = target ? std::string_view(target->name) : asked->target;
 		return _refuse(
-			caller, ident, target ? target->name : asked->target, asked->service, reason);
+			caller, ident, {caller.name, std::string(name), std::string(asked->service), reason});
+	}
 	do _port = (_port + 1) & PORT_MASK;
 	while (!_port || _calls.contains(_port));
 	Call &call = _calls[_port];
@@ -125,61 +126,47 @@ void Broker::_trigger(Member &caller, Type type, Bytes body)
 	if (target->state == State::RUNNING) return _connect(call);
 	call.waits = true;
 	target->waiting.push_back(_port);
-	_want(*target, false);
+	_want(*target);
 	_wake(_now_us + CALL_WAIT_US);
 }
 
 /* Gives both sides the ends of a channel. The call may be gone after it. */
 void Broker::_connect(Call &call)
 {
-	Domain &target = *find(call.target);
-	Member &caller = *_heard(call.caller);
+	Domain &target = _by_id.at(call.target);
+	Member &caller = *_member(call.caller);
 	call.waits = false;
-	std::string const trouble = _hand_over(call, target, caller);
-	if (trouble.empty()) {
-		++caller.calls_made;
-		++target.calls_served;
-		if (call.service.size() > NAME_SHOWN_MAX) call.service.resize(NAME_SHOWN_MAX);
-		return;
-	}
-	_fail(call, trouble);
+	if (!_host.room(target.id)) return _fail(call, "its target doesn't read its gate");
+	if (!_host.make_channel(call.port, target.plan.ring_bytes)) return _fail(call, LACKING);
+	std::array<uint8_t, Exec_params::BYTES> params;
+	auto const send = [&](Party to, Type type, Party other, Bytes rest, With end) {
+		encode({.domain = caller_id(other), .port = call.port}, params);
+		return _send(to, static_cast<uint32_t>(type), {params, rest}, end) == Sent::OK;
+	};
+	// First the caller, so that its data is there when the service looks.
+	bool const told =
+		send(caller.id, Type::SERVICE_CONNECT, target.id, call.ident, With::SERVER_END);
+	std::string const line = "DEFAULT:QUBESRPC " + call.service + " " + caller.name;
+	Bytes const with_end = bytes_of({line.c_str(), line.size() + 1});
+	// If the target can't be told after all, the caller sees that the other end is gone.
+	if (told && !send(target.id, Type::EXEC_CMDLINE, caller.id, with_end, With::CLIENT_END))
+		_end(call, false, true);
+	_host.drop_channel();
+	if (!told) return _fail(call, LACKING);
+	++caller.calls_made;
+	++target.calls_served;
+	if (call.service.size() > NAME_SHOWN_MAX) call.service.resize(NAME_SHOWN_MAX);
 }
 
-/* Tells the caller. The call is gone after it, unless its target knows of it. */
+/* Refuses a call that neither side knows of. */
 void Broker::_fail(Call &call, std::string const &reason)
 {
-	Member &caller = *_heard(call.caller);
+	Member &caller = *_member(call.caller);
 	std::array const ident = call.ident;
-	std::string const service = call.service;
-	std::string const target = find(call.target)->name;
-	_end_calling(call);
-	if (!call.serving) _calls.erase(call.port);
-	_refuse(caller, ident, target, service, reason);
-}
-
-/* What is returned, unless it is empty, is why it didn't work; the target may know nonetheless. */
-std::string Broker::_hand_over(Call &call, Domain &target, Member &caller)
-{
-	static constexpr std::string_view LACKING = "memory or descriptors are lacking";
-	std::array<uint8_t, Exec_params::BYTES> params;
-	std::string const line =
-		std::string(DEFAULT_USER) + ":QUBESRPC " + call.service + " " + caller.name;
-	bool const made = _host.make_channel(call.port, target.plan.ring_bytes);
-	encode({.domain = caller_id(caller.id), .port = call.port}, params);
-	Sent sent = made ? _send(target.id, Type::EXEC_CMDLINE,
-						   {params, bytes_of({line.c_str(), line.size() + 1})}, With::CLIENT_END)
-					 : Sent::FAILED;
-	bool const told = sent == Sent::OK;
-	if (told) {
-		encode({.domain = target.id, .port = call.port}, params);
-		sent = _send(caller.id, Type::SERVICE_CONNECT, {params, call.ident}, With::SERVER_END);
-	} else {
-		_end_serving(call);
-	}
-	if (made) _host.drop_channel();
-	if (sent == Sent::OK) return {};
-	if (sent == Sent::FAILED) return std::string(LACKING);
-	return told ? "its caller doesn't read its gate" : "its target doesn't read its gate";
+	Refusal refusal{caller.name, std::string(name_of_party(call.target)), call.service, reason};
+	_end(call, true, true);
+	_calls.erase(uint32_t{call.port});
+	_refuse(caller, ident, std::move(refusal));
 }
 
 /* Its target has come. */
@@ -197,7 +184,6 @@ void Broker::_refuse_waiting(Domain &target, std::string const &reason, uint64_t
 		Call &call = _calls.at(target.waiting.front());
 		if (_now_us < call.since_us + waited_us) return _wake(call.since_us + waited_us);
 		target.waiting.erase(target.waiting.begin());
-		_end_serving(call);
 		_fail(call, reason);
 	}
 }
@@ -208,41 +194,32 @@ void Broker::_terminated(Member const &by, Exec_params params)
 	auto const found = _calls.find(params.port);
 	if (found == _calls.end() || found->second.waits) return;
 	Call &call = found->second;
-	if (call.caller == by.id && call.target == params.domain)
-		_end_calling(call);
-	else if (call.target == by.id && caller_id(call.caller) == params.domain)
-		_end_serving(call);
-	if (!call.calling && !call.serving) _calls.erase(found);
+	bool const calling = call.caller == by.id && call.target == params.domain;
+	bool const serving = call.target == by.id && caller_id(call.caller) == params.domain;
+	if (_end(call, calling, serving)) _calls.erase(found);
 }
 
-void Broker::_end_calling(Call &call)
+/* These sides are through with it. True: both are. */
+bool Broker::_end(Call &call, bool calling, bool serving)
 {
-	if (std::exchange(call.calling, false)) --_member(call.caller)->made_live;
-}
-
-void Broker::_end_serving(Call &call)
-{
-	if (!std::exchange(call.serving, false)) return;
-	--find(call.target)->served_live;
-	auto const live = _live.find(pair_of(call.caller, call.target));
-	if (--live->second == 0) _live.erase(live);
+	if (calling && std::exchange(call.calling, false)) --_member(call.caller)->made_live;
+	if (serving && std::exchange(call.serving, false)) {
+		--_by_id.at(call.target).served_live;
+		auto const live = _live.find(pair_of(call.caller, call.target));
+		if (--live->second == 0) _live.erase(live);
+	}
+	return !call.calling && !call.serving;
 }
 
 /* It is through with all of its calls, but those that wait for its start. */
-void Broker::_part(Member &member, unsigned served_live)
+void Broker::_part(Party party)
 {
-	if (!member.made_live && !served_live) return;
 	for (auto entry = _calls.begin(); entry != _calls.end();) {
 		Call &call = entry->second;
-		if (call.calling && call.caller == member.id) {
-			_end_calling(call);
-			if (call.waits) {
-				std::erase(find(call.target)->waiting, call.port);
-				_end_serving(call);
-			}
-		}
-		if (call.target == member.id && !call.waits) _end_serving(call);
-		entry = call.calling || call.serving ? std::next(entry) : _calls.erase(entry);
+		bool const calling = call.calling && call.caller == party;
+		if (calling && call.waits) std::erase(_by_id.at(call.target).waiting, call.port);
+		bool const serving = call.waits ? calling : call.target == party;
+		entry = _end(call, calling, serving) ? _calls.erase(entry) : std::next(entry);
 	}
 }
 

@@ -72,8 +72,11 @@ public:
 	/* Ends all processes of a domain at once; its end is told by `Broker::ended`, later. */
 	virtual void kill(Party domain) = 0;
 
+	/* Whether a gate takes a packet now (poll says POLLOUT). */
+	virtual bool room(Party) { return true; }
+
 	/* Sends a packet, whole or not at all. */
-	virtual Sent send(Party to, Bytes packet, With with = With::NOTHING) = 0;
+	virtual Sent send(Party to, Bytes packet, With with) = 0;
 
 	/*
 	 * Makes a channel; its ends are there to be sent until `drop_channel`, which is called before

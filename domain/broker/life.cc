@@ -11,31 +11,29 @@ void Broker::_set(Domain &domain, State state, uint64_t due_us)
 	_wake(0);
 }
 
-/* Has it start, unless it has failed for good. */
+/* Has it start; one that has failed, and what it needs, only if the operator wants it. */
 void Broker::_want(Domain &domain, bool by_operator)
 {
 	if (_ending) return;
-	if (domain.state == State::STOPPING && (domain.asked || by_operator)) {
-		domain.asked = true;
+	bool const failed = domain.state == State::FAILED && by_operator;
+	if (domain.state == State::STOPPING && (domain.next || by_operator))
 		domain.next = State::WAITING;
-	}
-	bool const failed = domain.state == State::FAILED;
-	if (domain.state == State::STOPPED ||
-		(by_operator && (failed || domain.state == State::WAITING)))
+	if (domain.state == State::STOPPED || failed || (domain.state == State::WAITING && by_operator))
 		_set(domain, State::WAITING, _now_us);
 	for (Domain *const need : domain.needs)
-		if (failed && by_operator && need->state == State::FAILED) _want(*need, true);
+		if (failed && need->state == State::FAILED) _want(*need, true);
 }
 
 /* Has it end, and be in this state then. */
 void Broker::_stop(Domain &domain, State next)
 {
-	if (domain.alive()) {
-		domain.asked = true;
-		domain.next = next;
-		if (domain.state == State::STOPPING) return;
+	if (domain.open()) {
 		_host.close(domain.id);
-		return _leave(domain);
+		closed(domain.id);
+	}
+	if (domain.alive()) {
+		domain.next = next;
+		return;
 	}
 	_set(domain, next, _now_us);
 	if (next == State::STOPPED) _refuse_waiting(domain, "its target was stopped");
@@ -47,41 +45,36 @@ void Broker::_leave(Domain &domain)
 	if (domain.state == State::RUNNING && _now_us - domain.since_us >= LONG_LIFE_US)
 		domain.back_off_us = 0;
 	domain.version = 0;
-	_part(domain, domain.served_live);
+	_part(domain.id);
 	_set(domain, State::STOPPING, _now_us + GRACE_US);
 }
 
 /* Its processes are gone, or there were none. */
 void Broker::_over(Domain &domain, End const &end)
 {
-	bool const failure = !domain.fault.empty() || (!domain.asked && !(end.clean && domain.greeted));
-	bool const again = domain.plan.restart == Restart::ALWAYS ||
-		(domain.plan.restart == Restart::ON_FAILURE && failure);
-	domain.last_end = domain.fault.empty() ? end.text : domain.fault;
+	bool const failure = !domain.fault.empty() || (!domain.next && !(end.clean && domain.greeted));
+	Restart const restart = domain.plan.restart;
+	bool const again = restart == Restart::ALWAYS || (restart == Restart::ON_FAILURE && failure);
+	bool const called = domain.plan.start == Start::ON_CALL && !domain.waiting.empty();
+	domain.last_end = domain.fault.empty() ? end.text : std::exchange(domain.fault, {});
 	domain.failures += failure;
 	_host.log(
 		failure ? Level::WARNING : Level::INFO, domain.name + " has ended: " + domain.last_end);
 
 	State next = failure ? State::FAILED : State::STOPPED;
-	if (domain.asked)
-		next = domain.next;
-	else if (again && !end.lasting)
-		next = State::WAITING;
-	else if (!failure && domain.plan.start == Start::ON_CALL && !domain.waiting.empty())
-		next = State::WAITING;
-	if (_ending && next == State::WAITING) next = State::STOPPED;
-
 	uint64_t due_us = _now_us;
-	if (next == State::WAITING && !domain.asked) {
+	if (domain.next) {
+		next = *std::exchange(domain.next, {});
+	} else if ((again && !end.lasting) || (called && !failure)) {
+		next = State::WAITING;
 		domain.back_off_us = std::clamp(2 * domain.back_off_us, BACK_OFF_MIN_US, BACK_OFF_MAX_US);
 		due_us += domain.back_off_us;
 	}
-	domain.asked = false;
-	domain.fault.clear();
 	_set(domain, next, due_us);
 	if (next != State::WAITING) _refuse_waiting(domain, "its target has ended");
 }
 
+/* Starts it, if it is ready and not too many were. */
 void Broker::_start(Domain &domain, unsigned &starts)
 {
 	bool ready = true;
@@ -89,8 +82,8 @@ void Broker::_start(Domain &domain, unsigned &starts)
 		if (need->state == State::FAILED)
 			return _over(
 				domain, {.text = "it needs " + need->name + ", which has failed", .lasting = true});
+		if (need->state == State::STOPPED) _want(*need);
 		ready &= need->state == State::RUNNING;
-		if (need->state == State::STOPPED) _want(*need, false);
 	}
 	if (!ready) return;
 	if (starts == STARTS_OF_TICK) return _wake(0);
@@ -99,27 +92,26 @@ void Broker::_start(Domain &domain, unsigned &starts)
 	domain.adopted = domain.greeted = false;
 	if (End end; !_host.start(domain.id, domain.plan, end)) return _over(domain, end);
 	_set(domain, State::STARTING, _now_us + HELLO_US);
-	_say_hello(domain);
+	_say_hello(domain.id);
 }
 
 void Broker::adopt(Party id)
 {
-	Domain *const domain = find(id);
-	if (!domain || domain->alive()) return;
-	domain->adopted = true;
-	_set(*domain, State::STARTING, _now_us + HELLO_US);
-	_say_hello(*domain);
+	auto const found = _by_id.find(id);
+	if (found == _by_id.end() || found->second.alive()) return;
+	found->second.adopted = true;
+	_set(found->second, State::STARTING, _now_us + HELLO_US);
+	_say_hello(id);
 }
 
 /* Does what is due, and says when it is to be looked at next. */
 void Broker::_look_at(Domain &domain, unsigned &starts)
 {
 	_refuse_waiting(domain, "its target wasn't ready in time", CALL_WAIT_US);
-	State const state = domain.state;
-	if (state == State::STOPPED || state == State::RUNNING || state == State::FAILED) return;
+	if (domain.at_rest() || domain.state == State::RUNNING) return;
 	if (_now_us < domain.due_us) return _wake(domain.due_us);
-	if (state == State::WAITING) return _start(domain, starts);
-	if (state == State::STARTING) return broken(domain.id, "it hasn't said HELLO in time");
+	if (domain.state == State::WAITING) return _start(domain, starts);
+	if (domain.open()) return broken(domain.id, "it hasn't said HELLO in time");
 	_host.kill(domain.id);
 	domain.due_us = _now_us + GRACE_US;
 	_wake(domain.due_us);
@@ -134,83 +126,79 @@ void Broker::shut_down()
 void Broker::_stop_unneeded()
 {
 	std::vector<Domain const *> needed;
-	for (auto const &domain : _domains)
+	for (Domain const *const domain : _domains)
 		if (domain->alive())
 			needed.insert(needed.end(), domain->needs.begin(), domain->needs.end());
 	std::ranges::sort(needed);
-	for (auto const &domain : _domains) {
-		bool const last = !std::ranges::binary_search(needed, domain.get());
-		if (domain->state == State::WAITING || (domain->alive() && last))
-			_stop(*domain, State::STOPPED);
+	for (Domain *const domain : _domains) {
+		bool const last = domain->alive() && !std::ranges::binary_search(needed, domain);
+		if (last || domain->state == State::WAITING) _stop(*domain, State::STOPPED);
 	}
 }
 
+bool Broker::_at_rest() const { return std::ranges::all_of(_domains, &Domain::at_rest); }
+
 bool Broker::finished() const
 {
-	auto const waits = [](auto const &entry) { return entry.second.waits; };
+	auto const waits = [](auto const &entry) { return entry.second.asked.has_value(); };
 	return _ending && _at_rest() && std::ranges::none_of(_operators, waits);
 }
 
 /* Forgets those that are neither there nor in the plan. */
 void Broker::_bury()
 {
-	std::erase_if(_domains, [&](auto const &domain) {
-		bool const over = domain->gone && !domain->alive();
-		if (over) _by_id.erase(domain->id);
-		return over;
+	std::erase_if(_domains, [&](Domain const *domain) {
+		if (!domain->gone || domain->alive()) return false;
+		_by_name.erase(domain->name);
+		_by_id.erase(Party{domain->id});
+		return true;
 	});
+}
+
+/* Has a domain be what its plan says. */
+Domain &Broker::_take(Domain_plan plan)
+{
+	auto const known = _by_name.find(plan.name);
+	Domain &domain = known == _by_name.end() ? _by_id[_next_id] : *known->second;
+	if (known == _by_name.end()) {
+		domain.id = _next_id++;
+		domain.name = plan.name;
+		domain.since_us = _now_us;
+		_by_name[domain.name] = &domain;
+	}
+	bool const same = !std::exchange(domain.gone, false) && domain.plan.same_as(plan);
+	domain.plan = std::move(plan);
+	domain.made_max = domain.plan.calls_max;
+	bool const on_call = domain.plan.start == Start::ON_CALL;
+	if (!same) domain.back_off_us = 0;
+	if (known == _by_name.end() && !on_call)
+		_want(domain);
+	else if (domain.state == State::FAILED || (!same && domain.state != State::STOPPED))
+		_stop(domain, on_call && domain.at_rest() ? State::STOPPED : State::WAITING);
+	return domain;
 }
 
 void Broker::apply(System_plan plan, policy::Evaluator &evaluator)
 {
 	_evaluator = &evaluator;
 	_name = plan.name;
-	std::unordered_map<std::string_view, std::unique_ptr<Domain>> before;
-	for (auto &domain : std::exchange(_domains, {}))
-		before.emplace(domain->name, std::move(domain));
-	std::unordered_map<std::string_view, Domain *> by_name;
+	std::vector<Domain *> before = std::exchange(_domains, {});
 	for (Domain_plan &wanted : plan.domains) {
-		auto const known = before.extract(wanted.name);
-		auto &domain =
-			*_domains.emplace_back(known ? std::move(known.mapped()) : std::make_unique<Domain>());
-		bool const changed = !known || domain.gone || !domain.plan.same_as(wanted);
-		domain.plan = std::move(wanted);
-		domain.made_max = domain.plan.calls_max;
-		domain.gone = false;
-		if (!known) {
-			domain.id = _next_id++;
-			domain.name = domain.plan.name;
-			domain.since_us = _now_us;
-			_by_id[domain.id] = &domain;
-		}
-		by_name[domain.name] = &domain;
-		bool const on_call = domain.plan.start == Start::ON_CALL;
-		if (changed) domain.back_off_us = 0;
-		if (!known && !on_call)
-			_want(domain, false);
-		else if (domain.state == State::FAILED || (changed && domain.state != State::STOPPED))
-			_stop(
-				domain, on_call && domain.state == State::FAILED ? State::STOPPED : State::WAITING);
+		Domain &domain = _take(std::move(wanted));
+		std::erase(before, &domain);
+		_domains.push_back(&domain);
+		domain.needs.clear();
+		for (std::string const &need : domain.plan.needs)
+			if (auto const found = _by_name.find(need); found != _by_name.end())
+				domain.needs.push_back(found->second);
 	}
-	for (auto &[name, domain] : before) {
+	for (Domain *const domain : before) {
 		domain->gone = true;
 		domain->needs.clear();
 		_stop(*domain, State::STOPPED);
-		_domains.push_back(std::move(domain));
+		_domains.push_back(domain);
 	}
 	_bury();
-	for (auto const &domain : _domains) {
-		if (domain->gone) continue;
-		domain->needs.clear();
-		for (std::string const &need : domain->plan.needs)
-			if (auto const found = by_name.find(need); found != by_name.end())
-				domain->needs.push_back(found->second);
-	}
-	_by_number.clear();
-	for (policy::Domain const &known : evaluator.system().domains()) {
-		auto const found = by_name.find(known.name);
-		_by_number.push_back(found == by_name.end() ? nullptr : found->second);
-	}
 	_wake(0);
 }
 

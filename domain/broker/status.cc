@@ -4,103 +4,88 @@ namespace bulkhead::domain {
 
 namespace {
 
-/* Objects and lists in the order in which they are written. */
-class Json
+/* Bytes that aren't printable ASCII have no meaning here. */
+void put(std::string &to, std::string_view text)
 {
-private:
-	std::string &_to;
+	to += '"';
+	for (char const c : text) {
+		if (c == '"' || c == '\\') to += '\\';
+		to += c >= ' ' && c < '\x7f' ? c : '_';
+	}
+	to += '"';
+}
 
-	void _comma()
-	{
-		if (!_to.empty() && _to.back() != '{' && _to.back() != '[' && _to.back() != ':') _to += ',';
-	}
+void put(std::string &to, std::integral auto number) { to += std::to_string(number); }
 
-public:
-	explicit Json(std::string &to) : _to(to) {}
-
-	Json &open(char bracket)
-	{
-		_comma();
-		_to += bracket;
-		return *this;
-	}
-	Json &close(char bracket)
-	{
-		_to += bracket;
-		return *this;
-	}
-	/* Bytes that aren't ASCII have no meaning here: most are of names, which have none. */
-	Json &text(std::string_view text)
-	{
-		_comma();
-		_to += '"';
-		for (char const c : text) {
-			if (c == '"' || c == '\\') _to += '\\';
-			_to += c >= ' ' && c < '\x7f' ? c : '_';
-		}
-		_to += '"';
-		return *this;
-	}
-	Json &key(std::string_view name)
-	{
-		text(name);
-		_to += ':';
-		return *this;
-	}
-	Json &value(std::string_view name, std::string_view is) { return key(name).text(is); }
-	template <std::integral NUMBER>
-	Json &value(std::string_view name, NUMBER number)
-	{
-		key(name);
-		_to += std::to_string(number);
-		return *this;
-	}
-	Json &list(std::string_view name, std::vector<std::string> const &of)
-	{
-		key(name).open('[');
-		for (std::string const &each : of) text(each);
-		return close(']');
-	}
-};
-
-void write(Json &to, Domain const &domain, Status_facts::Process const &process)
+/* A list, each of whose elements `write` writes. */
+void put_each(std::string &to, auto const &of, auto const &write)
 {
-	std::vector<std::string> services = domain.plan.services;
-	for (Service_command const &command : domain.plan.commands) services.push_back(command.service);
-	to.open('{').value("name", domain.name).value("id", domain.id);
-	to.value("state", name_of(domain.state)).value("pid", process.pid);
-	to.value("starts", domain.starts).value("last_end", domain.last_end);
-	to.value("since_us", domain.since_us).list("tags", domain.plan.tags);
-	to.list("services", services).value("calls_made", domain.calls_made);
-	to.value("calls_served", domain.calls_served).value("calls_refused", domain.calls_refused);
-	to.value("live", domain.made_live + domain.served_live).value("log", process.log);
-	to.value("memory_bytes", process.memory_bytes).close('}');
+	char before = '[';
+	for (auto const &each : of) {
+		to += std::exchange(before, ',');
+		write(each);
+	}
+	to += before == '[' ? "[]" : "]";
+}
+
+void put(std::string &to, std::vector<std::string> const &texts)
+{
+	put_each(to, texts, [&](std::string_view text) { put(to, text); });
+}
+
+/* Names and values in turn, as members of an object. */
+template <typename VALUE, typename... REST>
+void add(std::string &to, std::string_view name, VALUE const &value, REST const &...rest)
+{
+	to += to.back() == '{' ? "\"" : ",\"";
+	to += name;
+	to += "\":";
+	put(to, value);
+	if constexpr (sizeof...(REST) > 0) add(to, rest...);
+}
+
+void put(std::string &to, Domain const &domain, Status_facts::Process const &process)
+{
+	Domain_plan const &plan = domain.plan;
+	std::vector<std::string> services = plan.services;
+	for (Service_command const &command : plan.commands) services.push_back(command.service);
+	to += '{';
+	add(to, "name", domain.name, "id", domain.id, "state", name_of(domain.state), "pid",
+		process.pid, "starts", domain.starts, "last_end", domain.last_end, "since_us",
+		domain.since_us, "component", plan.component, "needs", plan.needs, "tags", plan.tags,
+		"services", services, "calls_made", domain.calls_made, "calls_served", domain.calls_served,
+		"calls_refused", domain.calls_refused, "live", domain.made_live + domain.served_live, "log",
+		process.log, "memory_bytes", process.memory_bytes);
+	to += '}';
 }
 
 } // namespace
 
 void write_status(std::string &to, Broker const &broker, Status_facts const &facts)
 {
-	Json json(to);
-	json.open('{').value("system", broker.name()).value("pid", facts.pid);
-	json.value("manifest", facts.manifest).value("logs", facts.logs).value("policy", facts.policy);
-	json.value("now_us", broker.now_us()).value("since_us", facts.since_us);
-	json.list("weaker", facts.weaker).key("domains").open('[');
-	for (auto const &domain : broker.domains())
-		if (!domain->gone || domain->alive()) write(json, *domain, facts.process_of(domain->id));
-	json.close(']').key("calls").open('[');
-	for (auto const &[port, call] : broker.calls()) {
-		json.open('{').value("port", port).value("caller", broker.name_of_party(call.caller));
-		json.value("target", broker.name_of_party(call.target)).value("service", call.service);
-		json.value("since_us", call.since_us).close('}');
-	}
-	json.close(']').key("refusals").open('[');
-	for (Refusal const &refusal : broker.refusals()) {
-		json.open('{').value("caller", refusal.caller).value("target", refusal.target);
-		json.value("service", refusal.service).value("count", refusal.count);
-		json.value("last_us", refusal.last_us).value("reason", refusal.reason).close('}');
-	}
-	json.close(']').close('}');
+	to += '{';
+	add(to, "system", broker.name(), "pid", facts.pid, "manifest", facts.manifest, "logs",
+		facts.logs, "policy", facts.policy, "now_us", broker.now_us(), "since_us", facts.since_us,
+		"weaker", facts.weaker);
+	to += ",\"domains\":";
+	put_each(to, broker.domains(),
+		[&](Domain const *domain) { put(to, *domain, facts.process_of(domain->id)); });
+	to += ",\"calls\":";
+	put_each(to, broker.calls(), [&](auto const &entry) {
+		Call const &call = entry.second;
+		to += '{';
+		add(to, "port", call.port, "caller", broker.name_of_party(call.caller), "target",
+			broker.name_of_party(call.target), "service", call.service, "since_us", call.since_us);
+		to += '}';
+	});
+	to += ",\"refusals\":";
+	put_each(to, broker.refusals(), [&](Refusal const &refusal) {
+		to += '{';
+		add(to, "caller", refusal.caller, "target", refusal.target, "service", refusal.service,
+			"count", refusal.count, "last_us", refusal.last_us, "reason", refusal.reason);
+		to += '}';
+	});
+	to += '}';
 }
 
 } // namespace bulkhead::domain

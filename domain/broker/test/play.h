@@ -13,7 +13,6 @@ class Play
 private:
 	Byte_reader _script;
 	World _world{};
-	unsigned _ports = 0;
 
 	static constexpr std::array<std::string_view, 7> NAMES{
 		"tpm", "vault", "work", "web", "idle", "dom0", ""};

@@ -78,6 +78,8 @@ public:
 		processes[domain] = true;
 	}
 
+	bool room(Party party) override { return !gates[party].full; }
+
 	Sent send(Party to, Bytes packet, With with) override
 	{
 		Gate &gate = gates[to];
