@@ -3,6 +3,7 @@
 #include "sdk/host_system/manifest.h"
 #include "tool/completion.h"
 #include "tool/doctor.h"
+#include "tool/domains/command_line.h"
 #include "tool/outcome.h"
 #include "tool/policy/command_line.h"
 #include "tool/serve.h"
@@ -27,12 +28,15 @@ constexpr char const *EXAMPLES = R"(Examples:
   bulkhead stat /run/tree/dev/tpm0             what a file is; for a device its counters
   bulkhead vchan connect 7 --domain 1          a channel to domain 7, as domain 1
   bulkhead policy check                        who may call what: faults and remedies
+  bulkhead run system.toml                     run a system of domains
+  bulkhead call vault vault.Sign < document    call a service of one of them
   tpm2_getrandom -T device:/run/tree/dev/tpm0 8 --hex
 
 Exit codes: 0 done, 1 failed, 2 command line, 3 manifest, 4 mount point, 5 FUSE, 6 bus or device;
 of vchan: 7 not connected, 8 the other side died, 9 it broke the protocol;
-of policy: 10 the policy has faults.
-See bulkhead(1), bulkhead-policy(1), bulkhead-vchan(1) and bulkhead.toml(5).)";
+of policy: 10 the policy has faults; of domains: 11 no system runs here.
+See bulkhead(1), bulkhead-domains(1), bulkhead-policy(1), bulkhead-vchan(1), bulkhead.toml(5)
+and bulkhead-system.toml(5).)";
 
 class Command_line
 {
@@ -54,6 +58,7 @@ private:
 	CLI::App *_completion_command = nullptr;
 	std::optional<Policy_command_line> _policy{};
 	std::optional<Vchan_command_line> _vchan{};
+	std::optional<Domains_command_line> _domains{};
 
 	void _describe_serve()
 	{
@@ -119,6 +124,7 @@ public:
 		_app.set_version_flag("--version", "bulkhead " BULKHEAD_VERSION);
 		_app.footer(EXAMPLES);
 		_app.require_subcommand(1);
+		_domains.emplace(_app);
 		_describe_serve();
 		_vchan.emplace(_app);
 		_policy.emplace(_app);
@@ -131,6 +137,7 @@ public:
 		try {
 			std::vector<std::string> words(arguments + std::min(count, 1), arguments + count);
 			_vchan->take_command(words);
+			_domains->take_command(words);
 			// The library takes them from the end.
 			std::ranges::reverse(words);
 			_app.parse(std::move(words));
@@ -139,6 +146,7 @@ public:
 				return static_cast<int>(Exit::USAGE);
 			return static_cast<int>(_app.exit(error) == 0 ? Exit::OK : Exit::USAGE);
 		}
+		if (*_domains) return _domains->run();
 		if (*_serve_command) return serve(_serve);
 		if (*_tree_command) return show_tree(_tree);
 		if (*_stat_command) return _run_stat();

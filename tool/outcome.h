@@ -4,6 +4,8 @@
 // who asked.
 
 #include <string>
+#include <utility>
+#include <variant>
 
 namespace bulkhead::tool {
 
@@ -19,6 +21,9 @@ enum class Exit : int {
 	PEER_DIED = 8, // vchan: the other side, before its end
 	PEER_BROKE = 9, // vchan: the other side, the protocol
 	POLICY = 10, // policy: it has faults
+	SYSTEM = 11, // none runs, or it isn't clear which one is meant
+	MACHINE = 12, // run, from the broker: it lacks what the manifest doesn't permit to lack
+	RUNS = 13, // the same: the system runs already
 };
 
 /* Why something wasn't done. */
@@ -27,6 +32,23 @@ struct Trouble
 	Exit exit;
 	std::string what; // one sentence without its full stop
 	std::string remedy = {};
+};
+
+/* A value, or why there is none. */
+template <typename T>
+class [[nodiscard]] Or_trouble
+{
+private:
+	std::variant<T, Trouble> _is;
+
+public:
+	Or_trouble(T value) : _is(std::move(value)) {}
+	Or_trouble(Trouble trouble) : _is(std::move(trouble)) {}
+
+	bool ok() const { return _is.index() == 0; }
+	T &value() { return std::get<0>(_is); }
+	T const &value() const { return std::get<0>(_is); }
+	Trouble const &error() const { return std::get<1>(_is); }
 };
 
 } // namespace bulkhead::tool

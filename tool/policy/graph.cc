@@ -1,11 +1,11 @@
 #include "tool/policy/graph.h"
 
+#include "tool/picture.h"
 #include "tool/report.h"
 
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
-#include <fstream>
 #include <numbers>
 
 namespace bulkhead::tool {
@@ -78,12 +78,6 @@ std::string escaped(std::string_view text, std::string_view special, auto &&esca
 std::string dot_text(std::string_view text)
 {
 	return '"' + escaped(text, "\"\\", [](char c) { return std::string{'\\', c}; }) + '"';
-}
-
-std::string xml_text(std::string_view text)
-{
-	return escaped(
-		text, "<>&\"'", [](char c) { return fmt::format("&#{};", static_cast<unsigned char>(c)); });
 }
 
 std::string label_of(Set const &services)
@@ -250,15 +244,7 @@ int draw_policy(Graph_options const &options)
 	std::string const text = options.policy.json ? json_of(graph)
 		: options.format == "svg"                ? svg_of(graph)
 												 : dot_of(graph);
-	if (options.output.empty()) {
-		fmt::print("{}", text);
-		return static_cast<int>(Exit::OK);
-	}
-	std::ofstream file(options.output, std::ios::binary);
-	file << text;
-	file.close();
-	if (!file) return report({Exit::FAILURE, fmt::format("{}: can't be written", options.output)});
-	return static_cast<int>(Exit::OK);
+	return write_picture(options.output, text);
 }
 
 } // namespace bulkhead::tool

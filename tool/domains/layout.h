@@ -1,0 +1,55 @@
+#pragma once
+
+// Where the boxes of a composition lie: in columns, callers left of those they call.
+
+#include "tool/domains/graph.h"
+
+namespace bulkhead::tool {
+
+class Layout
+{
+public:
+	static constexpr size_t SERVICES_SHOWN = 6;
+	static constexpr size_t ROWS_MAX = 24; // a column with more becomes two
+
+	struct Box
+	{
+		double x = 0, y = 0, width = 0, height = 0;
+		size_t column = 0;
+
+		double middle() const { return y + height / 2; }
+	};
+
+	struct Point
+	{
+		double x, y;
+	};
+
+	/* A curve from one box to another, and where its label goes. */
+	struct Arrow
+	{
+		Point from, bend_from, bend_to, to, label;
+	};
+
+private:
+	using Column = std::vector<std::string>;
+
+	std::map<std::string, Box> _boxes{};
+	double _width = 0, _height = 0;
+
+	static std::map<std::string, size_t> _ranks(Composition const &composition);
+	static std::vector<Column> _columns(Composition const &composition);
+	void _place(Composition const &composition, std::vector<Column> const &columns);
+
+public:
+	explicit Layout(Composition const &composition);
+
+	double width() const { return _width; }
+	double height() const { return _height; }
+	std::map<std::string, Box> const &boxes() const { return _boxes; }
+
+	/* `lane`: the how-manieth between the two, from 0 on. */
+	Arrow arrow(Composition::Ends const &ends, unsigned lane) const;
+};
+
+} // namespace bulkhead::tool

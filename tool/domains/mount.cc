@@ -1,0 +1,144 @@
+#include "tool/domains/mount.h"
+
+#include "base/sync_wait.h"
+#include "component/qrexec/host/process.h"
+#include "platform/linux/signals.h"
+#include "sdk/component/channel_stream.h"
+#include "tool/domains/control.h"
+#include "tool/report.h"
+#include "vfs/remote/mount.h"
+
+#include <cstdio>
+#include <fmt/format.h>
+#include <memory>
+#include <optional>
+
+namespace bulkhead::tool {
+
+namespace {
+
+using linux_host::Loop;
+
+constexpr uint64_t LOOK_AGAIN_US = 100'000;
+constexpr size_t FRAME_BYTES = 64 * 1024;
+
+int trouble(std::string what, std::string remedy = {})
+{
+	return report({Exit::FAILURE, std::move(what), std::move(remedy)});
+}
+
+/* Unmounts when we are to end; the mount's end is what ends the rest. */
+class Unmount_signals final : public linux_host::Signals
+{
+private:
+	std::string const &_directory;
+
+	void signalled(int) override
+	{
+		std::string why;
+		if (!remote::unmount_fuse(_directory, why)) trouble(why);
+	}
+
+public:
+	explicit Unmount_signals(std::string const &directory) : _directory(directory) {}
+};
+
+class Mounted
+{
+private:
+	Mount_options const &_options;
+	std::string const _service;
+	Loop _loop{};
+	Job_with_arena<FRAME_BYTES> _job{_loop.executor()};
+	std::optional<remote::Kernel_mount> _mount{};
+	std::optional<Control> _control{};
+
+	/* Asks for the files: what has become of it. */
+	Or_trouble<Ok> _ask()
+	{
+		auto control = Control::open(_options.system);
+		if (!control.ok()) return control.error();
+		_control.emplace(std::move(control.value()));
+		return _control->call(_options.domain, _service);
+	}
+
+	/* Passes requests until the server or the mount is gone; whether the mount is. */
+	bool _serve(Control::Call call)
+	{
+		qrexec::Loop_channel channel(_loop);
+		Error error = Error::BROKEN_PIPE;
+		if (channel.adopt(std::move(call.end), qrexec::Side::CALLER).ok()) {
+			component::Channel_stream stream(channel);
+			auto const served = sync_wait(_job, _mount->serve(_job, stream), _loop);
+			if (!served.ok()) error = served.error();
+		}
+		_control->ended(call.params);
+		return error == Error::GONE;
+	}
+
+	/* Lets requests wait for a while; whether the mount is gone. */
+	bool _pause()
+	{
+		uint64_t const until_us = _loop.clock().now_us() + LOOK_AGAIN_US;
+		auto const waited = sync_wait(_job, _mount->wait_without_server(_job, until_us), _loop);
+		return !waited.ok() && waited.error() == Error::GONE;
+	}
+
+	/* Another server instead of the one that has gone; nothing: the mount is gone, too. */
+	std::optional<Control::Call> _reconnect()
+	{
+		while (true) {
+			if (_pause()) return {};
+			if (!_ask().ok()) continue;
+			auto call = _control->look();
+			while (call.ok() && call.value().state == Control::Call::State::ASKED) {
+				if (_pause()) return {};
+				call = _control->look();
+			}
+			if (call.ok() && call.value().state == Control::Call::State::CONNECTED)
+				return std::move(call.value());
+		}
+	}
+
+public:
+	explicit Mounted(Mount_options const &options)
+		: _options(options), _service("bulkhead.File+" + options.name)
+	{}
+
+	int run()
+	{
+		if (auto const asked = _ask(); !asked.ok()) return report(asked.error());
+		auto call = _control->wait();
+		if (!call.ok()) return report(call.error());
+		if (call.value().state == Control::Call::State::REFUSED)
+			return trouble(
+				fmt::format("{} doesn't serve files as '{}'", _options.domain, _options.name),
+				"bulkhead ps, and bulkhead top for the reason");
+		std::string why;
+		linux_host::Owned_fd fuse = remote::mount_fuse(_options.directory,
+			fmt::format("{}:{}", _options.domain, _options.name), _options.read_only,
+			_options.allow_other, why);
+		if (!fuse) return report({Exit::MOUNT_POINT, why});
+		Unmount_signals signals(_options.directory);
+		if (!signals.start(_loop, {SIGTERM, SIGINT, SIGHUP}).ok())
+			return trouble("too many open files", "ulimit -n with a larger number");
+		_mount.emplace(_loop, std::move(fuse));
+		std::optional<Control::Call> served(std::move(call.value()));
+		while (served && !_serve(std::move(*served))) {
+			fmt::print(stderr, "bulkhead: the server of {} has gone; waiting for the next\n",
+				_options.directory);
+			served = _reconnect();
+		}
+		return static_cast<int>(Exit::OK);
+	}
+};
+
+} // namespace
+
+int mount_files(Mount_options const &options)
+{
+	qrexec::prepare_process();
+	return std::make_unique<Mounted>(options)->run();
+}
+
+} // namespace bulkhead::tool
