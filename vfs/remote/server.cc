@@ -125,7 +125,7 @@ bool Server::Inside::read_at_once()
 	std::memcpy(&read, request.data() + sizeof header, sizeof read);
 	size_t const size = std::min<size_t>(read.size, limits.io_bytes);
 	fuse_out_header out{.len = 0, .error = 0, .unique = header.unique};
-	if (stalled() || !output.fits(sizeof out + size)) return false;
+	if (size == 0 || stalled() || !output.fits(sizeof out + size)) return false;
 	size_t done = 0;
 	for (Mutable_bytes const to : output.place(sizeof out, size)) {
 		if (to.empty()) break;
