@@ -182,6 +182,7 @@ int main(int count, char **arguments)
 		auto const system = fake_system();
 		measure(*system, directory, quick);
 	}
+	if (auto const system = real_system(directory)) measure(*system, directory, quick);
 	rmdir(directory);
 	return 0;
 }

@@ -1,15 +1,11 @@
-#include "base/sync_wait.h"
-#include "component/echo/bench/systems.h"
+#include "component/echo/bench/operator.h"
 #include "component/echo/caller.h"
 #include "component/echo/streams.h"
 #include "sdk/component/test/fake_broker.h"
 
-#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -32,52 +28,16 @@ using linux_host::Owned_fd;
 	_exit(env.run());
 }
 
-void pin_process(pid_t process, Placement placement, unsigned side)
-{
-	cpu_set_t cpus;
-	CPU_ZERO(&cpus);
-	if (side < 2) CPU_SET(placement == Placement::ONE_CPU ? 0 : side, &cpus);
-	if (side == 2) CPU_SET(0, &cpus);
-	if (side == 2 && placement == Placement::TWO_CPUS) CPU_SET(1, &cpus);
-	sched_setaffinity(process, sizeof(cpus), &cpus);
-}
-
-double run_us(pid_t process)
-{
-	std::ifstream file("/proc/" + std::to_string(process) + "/schedstat");
-	double ns = 0;
-	file >> ns;
-	return ns / 1000;
-}
-
 class Fake_system final : public System
 {
 private:
 	pid_t _broker = -1, _work = -1, _vault = -1;
-	Loop _loop{};
-	component::Env _env{_loop};
-
-	static Task<int> _ask(Job &job, component::Env &env, std::string_view target,
-		std::string_view service, std::string &text)
-	{
-		qrexec::Loop_channel channel(env.loop());
-		CO_TRY(co_await env.call(job, target, service, channel));
-		CO_TRY(co_await channel.finish(job));
-		std::array<uint8_t, 256> buffer;
-		while (true) {
-			CO_TRY_ASSIGN(size_t const n, co_await channel.read(job, buffer));
-			if (n == 0) break;
-			text += text_of(std::span(buffer).first(n));
-		}
-		co_return co_await channel.exit_code(job);
-	}
+	Operator _operator{};
 
 public:
 	Fake_system()
 	{
 		Owned_fd gates[3];
-		int pipe_ends[2];
-		if (pipe(pipe_ends) != 0) std::abort();
 		// The broker is the parent of none: it makes the gates, and each takes its own.
 		auto loop = std::make_unique<Loop>();
 		auto broker = std::make_unique<component::Fake_broker>(*loop);
@@ -96,9 +56,7 @@ public:
 			loop->run();
 			_exit(0);
 		}
-		if (!_env.start(std::move(gates[2]), "dom0")) std::abort();
-		_loop.stop();
-		_env.run();
+		if (!_operator.connect(std::move(gates[2]))) std::abort();
 	}
 
 	~Fake_system() override
@@ -113,11 +71,7 @@ public:
 
 	std::string call(std::string_view target, std::string_view service) override
 	{
-		Job_with_arena<16384> job(_loop.executor());
-		std::string text;
-		auto const code = sync_wait(job, _ask(job, _env, target, service, text), _loop);
-		if (!code.ok()) text += name_of(code.error());
-		return text;
+		return _operator.call(target, service);
 	}
 
 	std::vector<Process> processes() override
@@ -127,20 +81,13 @@ public:
 
 	void pin(Placement placement) override
 	{
-		pin_process(_work, placement, 0);
-		pin_process(_vault, placement, 1);
-		pin_process(_broker, placement, 2);
+		echo::pin(placement, 0, _work);
+		echo::pin(placement, 1, _vault);
+		echo::pin(placement, 2, _broker);
 	}
 };
 
 } // namespace
-
-char const *name_of(Placement placement)
-{
-	return placement == Placement::ONE_CPU ? "one CPU" : "two CPUs";
-}
-
-void pin(Placement placement, unsigned side) { pin_process(0, placement, side); }
 
 std::unique_ptr<System> fake_system() { return std::make_unique<Fake_system>(); }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 #include <vector>
 
 namespace bulkhead::echo {
@@ -13,8 +14,11 @@ namespace bulkhead::echo {
 enum class Placement : uint8_t { ONE_CPU, TWO_CPUS };
 char const *name_of(Placement);
 
-/* This process, on the CPU of one side or the other. */
-void pin(Placement, unsigned side);
+/* A process (0: this one) on the CPU of one side or the other, or on both (2). */
+void pin(Placement, unsigned side, pid_t process = 0);
+
+/* What a process has run until now, in microseconds. */
+double run_us(pid_t process);
 
 class System
 {
@@ -39,6 +43,9 @@ public:
 
 /* A broker that decides nothing, in a process of its own, and two domains without sandbox. */
 std::unique_ptr<System> fake_system();
+
+/* The broker of this build, with a policy, and two domains in sandboxes; none if it isn't built. */
+std::unique_ptr<System> real_system(std::string const &directory);
 
 /* 64 bytes there and back between two loops, over a bare channel and within a call; microseconds.
  */
