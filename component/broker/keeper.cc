@@ -25,9 +25,9 @@ using linux_host::Gate;
 using linux_host::Owned_fd;
 
 constexpr uint64_t SILENCE_US = 30'000'000; // after which a broker hangs
-constexpr uint64_t LONG_LIFE_US = 10'000'000;
+constexpr uint64_t LONG_LIFE_US = 2'000'000;
 constexpr uint64_t BACK_OFF_MIN_US = 50'000;
-constexpr uint64_t BACK_OFF_MAX_US = 5'000'000;
+constexpr uint64_t BACK_OFF_MAX_US = 1'000'000;
 constexpr size_t MESSAGE_MAX = 4096;
 constexpr int FAILED = 1; // exit code
 

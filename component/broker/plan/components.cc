@@ -116,7 +116,7 @@ Component Components::find(Domain_plan const &plan, std::string &why)
 	std::string const path = _directory + "/" + name;
 	auto const text = domain::read_text_file(path + ".toml", why);
 	if (!text) {
-		why = "component '" + name + "': " + why;
+		why = "component '" + name + "': " + path + ".toml: " + why;
 		return found;
 	}
 	std::vector<domain::Fault> faults;

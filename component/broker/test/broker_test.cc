@@ -1,0 +1,275 @@
+#include "component/broker/test/support.h"
+
+#include <csignal>
+#include <filesystem>
+#include <sys/mount.h>
+
+namespace bulkhead::broker::test {
+namespace {
+
+using domain::Admin;
+
+constexpr std::string_view TWO = R"(
+rules = '''
+bulkhead.Echo * client server allow
+* * @adminvm @anyvm allow
+'''
+[domain.server]
+component = "echo"
+services = ["*"]
+[domain.client]
+component = "echo"
+services = ["*"]
+)";
+
+constexpr std::string_view RULES = "rules = '* * @anyvm @anyvm allow'\n";
+
+std::string misbehaving(std::string_view name, std::string_view how, std::string_view more = {})
+{
+	return "[domain." + std::string(name) + "]\ncomponent = \"misbehave\"\nconfig = \"" +
+		std::string(how) + "\"\nservices = [\"*\"]\n" + std::string(more);
+}
+
+class A_broker : public System
+{};
+
+TEST_F(A_broker, connects_calls_as_the_policy_says)
+{
+	ASSERT_TRUE(start_with(TWO));
+	Operator operator_(socket());
+	ASSERT_TRUE(operator_.connected());
+	int code = -1;
+	std::string const done =
+		outcome(operator_.call("client", "bulkhead.Caller+server+10+1+bulkhead.Echo"), code);
+	EXPECT_EQ(code, 0);
+	EXPECT_TRUE(done.starts_with("calls 10 failed 0 ")) << done;
+	std::string const refused =
+		outcome(operator_.call("server", "bulkhead.Caller+client+10+1+bulkhead.Echo"), code);
+	EXPECT_TRUE(refused.starts_with("calls 10 failed 10 ")) << refused;
+	auto const client = operator_.status_of("client");
+	EXPECT_EQ(client["calls_made"], 10);
+	EXPECT_EQ(operator_.status_of("server")["calls_refused"], 10);
+	EXPECT_EQ(operator_.status()["refusals"][0]["caller"], "server");
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, starts_what_has_failed_anew_but_not_without_end)
+{
+	std::string const restarts = "restart = \"always\"\n";
+	ASSERT_TRUE(start_with(std::string(RULES) + misbehaving("bad", "fail", restarts)));
+	Operator operator_(socket());
+	ASSERT_TRUE(until([&] { return operator_.status_of("bad")["starts"] >= 3; }));
+	EXPECT_EQ(operator_.status_of("bad")["last_end"], "exit code 3");
+	EXPECT_LT(operator_.status_of("bad")["starts"], 20) << "it waits longer each time";
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, stops_and_starts_as_the_operator_says)
+{
+	ASSERT_TRUE(start_with(TWO));
+	Operator operator_(socket());
+	auto const pid = operator_.status_of("server")["pid"];
+	EXPECT_EQ(operator_.ask(Admin::STOP, "server").error, 0);
+	EXPECT_FALSE(alive(pid));
+	EXPECT_EQ(operator_.status_of("server")["state"], "stopped");
+	EXPECT_EQ(operator_.ask(Admin::START, "server").error, 0);
+	EXPECT_EQ(operator_.status_of("server")["state"], "running");
+	EXPECT_EQ(operator_.ask(Admin::RESTART, "server").error, 0);
+	EXPECT_EQ(operator_.status_of("server")["starts"], 3);
+	EXPECT_NE(operator_.ask(Admin::START, "nobody").error, 0);
+	EXPECT_EQ(operator_.ask(Admin::SHUT_DOWN).error, 0);
+	EXPECT_EQ(exit_code(), 0);
+}
+
+TEST_F(A_broker, that_is_killed_leaves_domains_and_calls_running)
+{
+	ASSERT_TRUE(start_with(TWO));
+	Operator before(socket());
+	linux_host::Channel_end open = before.call("server", "bulkhead.Source+100000");
+	auto const status = before.status(); // it has told the server, too, when it answers this
+	auto const server = before.status_of("server")["pid"];
+	ASSERT_EQ(kill(status["pid"], SIGKILL), 0);
+	int code = -1;
+	EXPECT_EQ(outcome(std::move(open), code).size(), 100'000U);
+	EXPECT_EQ(code, 0);
+	ASSERT_TRUE(until([&] { return Operator(socket()).connected(); }));
+	Operator after(socket());
+	ASSERT_TRUE(until_state(after, "server", "running"));
+	ASSERT_TRUE(until_state(after, "client", "running"));
+	EXPECT_NE(after.status()["pid"], status["pid"]);
+	EXPECT_EQ(after.status_of("server")["pid"], server);
+	std::string const done =
+		outcome(after.call("client", "bulkhead.Caller+server+10+1+bulkhead.Echo"), code);
+	EXPECT_TRUE(done.starts_with("calls 10 failed 0 ")) << done;
+	ASSERT_EQ(kill(server, SIGKILL), 0);
+	ASSERT_TRUE(until([&] { return after.status_of("server")["starts"] == 1; }))
+		<< "the new one starts anew what it has adopted";
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, ends_what_an_earlier_one_has_left_and_no_manifest_has)
+{
+	ASSERT_TRUE(start_with(std::string(TWO) + misbehaving("gone", "")));
+	Operator before(socket());
+	auto const gone = before.status_of("gone")["pid"];
+	write_manifest(TWO);
+	ASSERT_EQ(kill(before.status()["pid"], SIGKILL), 0);
+	ASSERT_TRUE(until([&] { return Operator(socket()).connected(); }));
+	EXPECT_TRUE(until([&] { return !alive(gone); }));
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, leaves_nothing_behind_but_logs)
+{
+	ASSERT_TRUE(start_with(std::string(TWO) + misbehaving("talks", "say hello\\nyou\\u001b[31m")));
+	Operator operator_(socket());
+	auto const status = operator_.status();
+	EXPECT_EQ(stop(), 0);
+	for (auto const &each : status["domains"]) EXPECT_FALSE(alive(each["pid"]));
+	EXPECT_FALSE(alive(status["pid"]));
+	std::vector<std::string> left;
+	for (auto const &each : std::filesystem::directory_iterator(path("run/test")))
+		left.push_back(each.path().filename());
+	EXPECT_EQ(left, std::vector<std::string>{"talks.log"});
+	std::string const log = read_file("run/test/talks.log");
+	EXPECT_NE(log.find("Z hello\n2"), log.npos) << log;
+	EXPECT_NE(log.find("Z you?[31m\n"), log.npos) << log;
+}
+
+TEST_F(A_broker, says_who_runs_the_system_already)
+{
+	ASSERT_TRUE(start_with(TWO));
+	auto const pid = Operator(socket()).status()["pid"].get<int>();
+
+	std::string const command = std::string(BROKER) + " --run-dir=" + path("run") + " " +
+		path("test.toml") + " 2>" + path("second");
+	int const status = system(command.c_str());
+	EXPECT_EQ(WEXITSTATUS(status), 13);
+	EXPECT_NE(read_file("second").find("process " + std::to_string(pid) + ";"), std::string::npos);
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, tells_all_faults_of_a_manifest_before_it_starts_anything)
+{
+	write_manifest(R"(rules = "* * work @anyvm allwo"
+[domain.a]
+component = "no_such"
+[domain.b]
+component = "echo"
+[domain.b.device.wire]
+path = "/dev/no_such"
+[domain.c]
+program = ["/usr/bin/no_such"]
+files = ["/usr"]
+)");
+	EXPECT_EQ(run(), 3);
+	std::string const faults = said();
+	EXPECT_NE(faults.find("test.toml:5:"), faults.npos) << faults;
+	EXPECT_NE(faults.find("no_such.toml"), faults.npos) << faults;
+	EXPECT_NE(faults.find("/dev/no_such"), faults.npos) << faults;
+	EXPECT_FALSE(std::filesystem::exists(path("run"))) << "nothing was made";
+}
+
+TEST_F(A_broker, tells_faults_of_a_policy)
+{
+	write_manifest("rules = '''\n* * work @anyvm allwo\n'''\n[domain.a]\ncomponent = \"echo\"\n");
+	EXPECT_EQ(run(), 3);
+	EXPECT_NE(said().find("test.toml:5:"), std::string::npos) << said();
+}
+
+TEST_F(A_broker, only_looks_for_faults_if_that_is_asked_for)
+{
+	write_manifest(TWO);
+	EXPECT_EQ(run({"--check"}), 0);
+	EXPECT_NE(said().find("test.toml: no faults, 2 domains\n"), std::string::npos);
+	EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
+TEST_F(A_broker, reads_the_manifest_again_without_disturbing_what_is_the_same)
+{
+	ASSERT_TRUE(start_with(TWO));
+	Operator operator_(socket());
+	auto const server = operator_.status_of("server")["pid"];
+	auto const client = operator_.status_of("client")["pid"];
+	write_manifest(std::string(TWO) + "tags = [\"changed\"]\n" + misbehaving("new", ""));
+	EXPECT_EQ(operator_.ask(Admin::RELOAD).error, 0);
+	ASSERT_TRUE(until_state(operator_, "new", "running"));
+	ASSERT_TRUE(until_state(operator_, "client", "running"));
+	EXPECT_EQ(operator_.status_of("server")["pid"], server);
+	write_manifest("nonsense");
+	auto const answer = operator_.ask(Admin::RELOAD);
+	EXPECT_NE(answer.error, 0);
+	EXPECT_NE(answer.text.find("test.toml:4"), std::string::npos) << answer.text;
+	EXPECT_EQ(operator_.status_of("new")["state"], "running") << "what was before stays";
+	write_manifest(TWO);
+	signal(SIGHUP);
+	EXPECT_TRUE(until([&] { return operator_.status_of("new").is_null(); }));
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, ends_a_domain_that_breaks_the_protocol)
+{
+	std::string const never = "restart = \"never\"\n";
+	ASSERT_TRUE(start_with(
+		std::string(RULES) + misbehaving("bad", "wrong message", never) + misbehaving("good", "")));
+	Operator operator_(socket());
+	EXPECT_TRUE(until_state(operator_, "bad", "failed"));
+	EXPECT_EQ(operator_.status_of("good")["state"], "running");
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, serves_others_while_some_flood_it)
+{
+	ASSERT_TRUE(start_with(std::string(TWO) + misbehaving("flood", "flood gate") +
+		misbehaving("quiet", "") + misbehaving("loud", "flood log", "log = \"64 KiB\"\n")));
+	Operator operator_(socket());
+	int code = -1;
+	std::string const done =
+		outcome(operator_.call("client", "bulkhead.Caller+server+100+1+bulkhead.Echo"), code);
+	EXPECT_TRUE(done.starts_with("calls 100 failed 0 ")) << done;
+	std::string const log = path("run/test/loud.log");
+	EXPECT_TRUE(until([&] { return std::filesystem::exists(log + ".1"); })) << "it is rotated";
+	EXPECT_EQ(stop(), 0);
+	EXPECT_LE(std::filesystem::file_size(log) + std::filesystem::file_size(log + ".1"), 3 * 65536U);
+}
+
+TEST_F(A_broker, kills_a_domain_that_does_not_end)
+{
+	ASSERT_TRUE(start_with(std::string(RULES) + misbehaving("stays", "stubborn")));
+	auto const pid = Operator(socket()).status_of("stays")["pid"];
+	EXPECT_EQ(stop(), 0);
+	EXPECT_FALSE(alive(pid));
+}
+
+TEST_F(A_broker, ends_with_its_keeper)
+{
+	ASSERT_TRUE(start_with(TWO));
+	Operator operator_(socket());
+	auto const status = operator_.status();
+	signal(SIGKILL);
+	EXPECT_EQ(exit_code(), -SIGKILL);
+	EXPECT_TRUE(until([&] { return !alive(status["pid"]); }));
+	for (auto const &each : status["domains"]) EXPECT_FALSE(alive(each["pid"]));
+	EXPECT_FALSE(std::filesystem::exists(socket()));
+}
+
+TEST_F(A_broker, goes_on_when_there_is_no_room_for_logs)
+{
+	std::string const place = path("small");
+	std::filesystem::create_directory(place);
+	if (mount("none", place.c_str(), "tmpfs", 0, "size=16k") != 0) GTEST_SKIP() << "not permitted";
+	extra = "logs = \"" + place + "\"\n";
+	EXPECT_TRUE(start_with(std::string(TWO) + misbehaving("loud", "flood log")));
+	EXPECT_TRUE(until([&] { return said().find("No space left") != std::string::npos; }));
+	Operator operator_(socket());
+	int code = -1;
+	std::string const done =
+		outcome(operator_.call("client", "bulkhead.Caller+server+10+1+bulkhead.Echo"), code);
+	EXPECT_TRUE(done.starts_with("calls 10 failed 0 ")) << done;
+	EXPECT_EQ(operator_.status_of("loud")["state"], "running");
+	EXPECT_EQ(stop(), 0);
+	umount2(place.c_str(), MNT_DETACH);
+}
+
+} // namespace
+} // namespace bulkhead::broker::test
