@@ -30,7 +30,7 @@ uint32_t random_generation()
 fuse::Session::Limits limits_of(fuse::Session::Limits limits)
 {
 	limits.io_bytes = std::min(limits.io_bytes, IO_MAX);
-	limits.generation = random_generation();
+	if (!limits.generation) limits.generation = random_generation();
 	return limits;
 }
 

@@ -39,7 +39,7 @@ public:
 	/*
 	 * The client sees what is below `root` (wrapped already in what it may do: rules.h); `label` is
 	 * its name, for the rules of devices. Of the limits, `io_bytes` is at most IO_MAX, and the
-	 * numbers of nodes begin anywhere, so that those of an earlier server find nothing.
+	 * generation 0 stands for any, so that the numbers of an earlier server find nothing.
 	 */
 	Server(Executor &executor, Ref<vfs::Node> root, std::string label,
 		fuse::Session::Limits limits = LIMITS);
