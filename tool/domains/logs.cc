@@ -95,18 +95,6 @@ std::string all_of(Log_reader &reader)
 	return text;
 }
 
-std::string last_lines(std::string const &text, uint64_t lines)
-{
-	size_t from = text.size();
-	bool const ended = text.ends_with('\n');
-	for (uint64_t line = 0; line < lines && from > 0; ++line) {
-		size_t const before = from - (from == text.size() && !ended ? 0 : 1);
-		size_t const feed = before == 0 ? std::string::npos : text.rfind('\n', before - 1);
-		from = feed == std::string::npos ? 0 : feed + 1;
-	}
-	return text.substr(from);
-}
-
 Or_trouble<std::string> log_path(Logs_options const &options)
 {
 	auto control = Control::open(options.system);
@@ -124,6 +112,18 @@ Or_trouble<std::string> log_path(Logs_options const &options)
 }
 
 } // namespace
+
+std::string last_lines(std::string const &text, uint64_t lines)
+{
+	size_t from = text.size();
+	bool const ended = text.ends_with('\n');
+	for (uint64_t line = 0; line < lines && from > 0; ++line) {
+		size_t const before = from - (from == text.size() && !ended ? 0 : 1);
+		size_t const feed = before == 0 ? std::string::npos : text.rfind('\n', before - 1);
+		from = feed == std::string::npos ? 0 : feed + 1;
+	}
+	return text.substr(from);
+}
 
 int show_logs(Logs_options const &options)
 {

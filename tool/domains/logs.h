@@ -16,6 +16,9 @@ struct Logs_options
 	std::optional<uint64_t> lines{}; // the last ones only
 };
 
+/* The last lines of a text; one that isn't ended counts, too. */
+std::string last_lines(std::string const &text, uint64_t lines);
+
 /* Returns the exit code. */
 int show_logs(Logs_options const &options);
 
