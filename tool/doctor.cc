@@ -1,5 +1,6 @@
 #include "tool/doctor.h"
 
+#include "platform/linux/sandbox/sandbox.h"
 #include "tool/kvm_probe.h"
 #include "tool/outcome.h"
 #include "vfs/fuse/mount_point.h"
@@ -120,9 +121,34 @@ Finding check_hugepages()
 		"sudo sysctl vm.nr_hugepages=512"};
 }
 
+/* What a domain's sandbox is made of; `permit_weaker` in a manifest does without. */
+void check_sandbox(std::vector<Finding> &findings)
+{
+	using linux_host::Ability;
+	static constexpr std::string_view PURPOSES[linux_host::ABILITIES]{
+		"domains see nothing but what they are given", "domains make few system calls",
+		"domains keep to the directories that they are given",
+		"memory of all processes of a domain (cgroup version 2)",
+		"share of the processors of a domain (cgroup version 2)",
+		"processes of a domain (cgroup version 2)"};
+	std::vector<linux_host::Lack> const lacks = linux_host::find_lacks("");
+	for (unsigned i = 0; i < linux_host::ABILITIES; ++i) {
+		Finding finding{std::string(linux_host::name_of(Ability(i))), State::OK, false,
+			std::string(PURPOSES[i])};
+		for (linux_host::Lack const &lack : lacks) {
+			if (lack.ability != Ability(i)) continue;
+			size_t const remedy = std::min(lack.why.find("; "), lack.why.size());
+			finding.state = State::MISSING;
+			finding.detail += ": " + lack.why.substr(0, remedy);
+			if (remedy < lack.why.size()) finding.remedy = lack.why.substr(remedy + 2);
+		}
+		findings.push_back(std::move(finding));
+	}
+}
+
 std::vector<Finding> examine()
 {
-	return {
+	std::vector<Finding> findings{
 		check_fuse(),
 		check_fusermount(),
 		check_program("swtpm", "the TPM behind the simulated wire", "swtpm"),
@@ -140,6 +166,8 @@ std::vector<Finding> examine()
 		check_program("qemu-system-x86_64", "virtual machines", "qemu-system-x86"),
 		check_hugepages(),
 	};
+	check_sandbox(findings);
+	return findings;
 }
 
 void print_json(std::vector<Finding> const &findings)

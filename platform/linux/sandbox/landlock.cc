@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <initializer_list>
 #include <linux/landlock.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,10 +43,15 @@ uint64_t files_of(int abi)
 
 bool allow(int ruleset, int file, uint64_t access)
 {
-	struct stat kind{};
-	if (file < 0 || fstat(file, &kind) != 0) return false;
-	landlock_path_beneath_attr const rule{S_ISDIR(kind.st_mode) ? access : access & OF_FILES, file};
-	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+	// Not by fstat: that of a file system that nobody serves yet would wait for ever. What is no
+	// directory has the rights of files only, says the kernel, and changes nothing.
+	for (uint64_t const wanted : {access, access & OF_FILES}) {
+		landlock_path_beneath_attr const rule{wanted, file};
+		if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0)
+			return true;
+		if (errno != EINVAL) return false;
+	}
+	return false;
 }
 
 bool allow(int ruleset, char const *path, uint64_t access)
@@ -81,10 +87,13 @@ bool restrict_files(Plan &plan)
 		(plan.executable >= 0 && !allow(ruleset, plan.executable, EXECUTE_AND_READ)))
 		return fail(plan, Step::LANDLOCK, "/");
 	for (Place const &place : plan.places) {
+		// Without a root of its own it sees things where they are.
+		char const *const path = plan.namespaces ? place.target : place.source;
 		uint64_t const access = place.writable || place.device ? all : EXECUTE_AND_READ;
-		if (!allow(ruleset, place.target, access)) return fail(plan, Step::LANDLOCK, place.target);
+		if (path && !allow(ruleset, path, access)) return fail(plan, Step::LANDLOCK, path);
 	}
-	if (plan.proc && !allow(ruleset, "proc", all)) return fail(plan, Step::LANDLOCK, "proc");
+	if (plan.namespaces && plan.proc && !allow(ruleset, "proc", all))
+		return fail(plan, Step::LANDLOCK, "proc");
 	for (std::string const &target : plan.fuse_mounts)
 		if (!allow(ruleset, target.c_str(), all)) return fail(plan, Step::LANDLOCK, target.c_str());
 	bool const good = syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;

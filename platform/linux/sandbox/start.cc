@@ -168,10 +168,15 @@ Attempt<Sandboxed> start(Sandbox const &sandbox, std::string &why)
 	Plan &plan = prepared.plan;
 	plan.namespaces = false;
 	plan.step = Step::NONE;
+	// What it would see of the host is up to Landlock then.
+	if ((plan.landlock_abi = landlock_abi()) == 0)
+		TRY(lacks(sandbox, Ability::LANDLOCK, landlock_words(errno), why));
+	if (!plan.fuse_mounts.empty()) return started;
 	bool const root = geteuid() == 0;
 	plan.drop_groups = root;
 	plan.user = !root ? geteuid() : sandbox.user ? sandbox.user : NOBODY;
 	plan.group = !root ? getegid() : sandbox.group ? sandbox.group : NOBODY;
+	why.clear();
 	return run(prepared, sandbox, why);
 }
 

@@ -277,6 +277,7 @@ TEST(Sandbox, limits_memory_and_processes_of_each_without_a_cgroup)
 	Sandbox sandbox = program_of({"take", "256", "spawn", "50"});
 	sandbox.memory_bytes = 64 << 20;
 	sandbox.processes_max = 10;
+	sandbox.without = {Ability::MEMORY_LIMIT, Ability::PROCESS_LIMIT};
 	std::string const output = run(sandbox).output;
 	EXPECT_THAT(output, MatchesRegex("taken=[1-6][0-9]\nspawned=9\n"));
 }
