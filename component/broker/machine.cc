@@ -296,16 +296,14 @@ Machine::Process Machine::process_of(Party party) const
 	return process;
 }
 
-/* Whether a gate has room for what its party may be told next. */
-bool Machine::_has_room(Party party, Running &running)
+/* Whether a gate has room for a packet; the answer counts for some. */
+bool Machine::room(Party party)
 {
-	if (running.room == 0) {
-		if (ready(running.gate.fd(), POLLOUT, 0)) running.room = ROOM;
-	}
-	bool const deaf = running.room == 0;
-	if (std::exchange(running.deaf, deaf) != deaf)
-		_watch(running.gate.fd(), deaf ? EPOLLOUT : EPOLLIN, GATE, party, true);
-	return !deaf;
+	auto const found = _running.find(party);
+	if (found == _running.end()) return false;
+	Running &running = found->second;
+	if (running.room == 0 && ready(running.gate.fd(), POLLOUT, 0)) running.room = ROOM;
+	return running.room > 0;
 }
 
 /* One packet of a party's, so that nobody is served twice before somebody else is once. */
@@ -313,9 +311,13 @@ void Machine::_hear(Party party)
 {
 	auto const found = _running.find(party);
 	if (found == _running.end() || found->second.gate.fd() < 0) return;
-	if (!_has_room(party, found->second)) return;
+	Running &running = found->second;
+	bool const deaf = !room(party); // else the answer might have no place
+	if (std::exchange(running.deaf, deaf) != deaf)
+		_watch(running.gate.fd(), deaf ? EPOLLOUT : EPOLLIN, GATE, party, true);
+	if (deaf) return;
 	std::array<uint8_t, domain::PACKET_MAX> packet;
-	auto const received = found->second.gate.receive(packet);
+	auto const received = running.gate.receive(packet);
 	if (received.ok() && received.value().bytes > 0)
 		return _broker.received(party, Bytes(packet).first(received.value().bytes));
 	if (!received.ok() && received.error() == Error::WOULD_BLOCK) return;

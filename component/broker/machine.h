@@ -80,6 +80,7 @@ private:
 	void close(Party) override;
 	void kill(Party) override;
 	domain::Sent send(Party, Bytes packet, domain::With) override;
+	bool room(Party) override;
 	bool make_channel(uint32_t port, uint32_t ring_bytes) override;
 	void drop_channel() override { _channel.reset(); }
 	void log(Level, std::string_view line) override;
@@ -104,7 +105,6 @@ private:
 	void _adopt(domain::Domain_plan const &, Descriptors &stored);
 	void _drop(Descriptors &stored);
 
-	bool _has_room(Party, Running &);
 	void _hear(Party);
 	void _look_at_process(Party);
 	void _meet_operator();
