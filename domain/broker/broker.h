@@ -207,6 +207,9 @@ public:
 	/* A domain runs already, with its gate. After the first `apply`, before the first `tick`. */
 	void adopt(Party domain);
 
+	/* At the same time: it was at rest, and isn't started by itself. */
+	void rest(Party domain);
+
 	/* By name, or 0. */
 	Party id_of(std::string_view name) const;
 

@@ -29,8 +29,8 @@ enum class With : uint8_t {
 };
 
 enum class Sent : uint8_t {
-	OK,
-	FULL, // the other side doesn't read, or has closed: whatever is sent now doesn't arrive
+	OK, // or the other side has closed, which is told next
+	FULL, // the other side doesn't read
 	FAILED, // something is lacking here, as descriptors; a message without them may do
 };
 
@@ -84,6 +84,12 @@ public:
 	 */
 	virtual bool make_channel(uint32_t port, uint32_t ring_bytes) = 0;
 	virtual void drop_channel() = 0;
+
+	/*
+	 * A domain is at rest (STOPPED, FAILED) now, or isn't any more: for `Broker::rest` of the
+	 * broker that takes over.
+	 */
+	virtual void down(Party, bool) {}
 
 	/* A line for the broker's log. */
 	virtual void log(Level level, std::string_view line) = 0;

@@ -4,7 +4,9 @@ namespace bulkhead::domain {
 
 void Broker::_set(Domain &domain, State state, uint64_t due_us)
 {
+	bool const was_at_rest = domain.at_rest();
 	domain.state = state;
+	if (domain.at_rest() != was_at_rest) _host.down(domain.id, !was_at_rest);
 	domain.since_us = _now_us;
 	domain.due_us = due_us;
 	// Others may have waited for this.
@@ -102,6 +104,12 @@ void Broker::adopt(Party id)
 	found->second.adopted = true;
 	_set(found->second, State::STARTING, _now_us + HELLO_US);
 	_say_hello(id);
+}
+
+void Broker::rest(Party id)
+{
+	auto const found = _by_id.find(id);
+	if (found != _by_id.end()) _stop(found->second, State::STOPPED);
 }
 
 /* Does what is due, and says when it is to be looked at next. */

@@ -6,6 +6,6 @@
 extern "C" int LLVMFuzzerTestOneInput(uint8_t const *data, size_t size)
 {
 	using namespace bulkhead;
-	domain::test::Play const play(Bytes(data, std::min<size_t>(size, 4096)));
+	domain::test::Play const play(Bytes(data, std::min<size_t>(size, 1024)));
 	return 0;
 }

@@ -336,15 +336,17 @@ TEST_F(Life, goes_on_over_a_reload_that_does_not_change_it)
 
 TEST_F(Life, taken_over_goes_on_after_a_hello)
 {
-	world.apply({plan("vault"), plan("work")}, RULES);
+	world.apply({plan("vault"), plan("work"), plan("web")}, RULES);
 	for (Party const id : {1u, 2u}) {
 		world.host.processes[id] = false;
 		world.host.gates[id].open = true;
 		world.broker.adopt(id);
 		EXPECT_EQ(world.last(id).kind(), Type::HELLO);
 	}
+	world.broker.rest(3);
 	world.pass();
 	EXPECT_EQ(world.host.starts, 0u);
+	EXPECT_EQ(world.state("web"), State::STOPPED);
 	// What was meant for the broker before is asked again.
 	world.send(1, 0x213, std::string(165, 'x'));
 	world.terminate(1, 2, 77);

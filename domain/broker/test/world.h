@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 
 namespace bulkhead::domain::test {
 
@@ -44,6 +45,7 @@ public:
 
 	std::map<Party, Gate> gates{};
 	std::map<Party, bool> processes{}; // true: killed, and its end not told yet
+	std::set<Party> down_now{};
 	std::vector<std::string> lines{}; // of the log
 	std::map<std::string, End> bad_starts{};
 	std::function<Answer()> at_reload = [] { return Answer{}; };
@@ -117,6 +119,15 @@ public:
 	{
 		demand(channel, "a channel is dropped once");
 		channel = false;
+	}
+
+	void down(Party domain, bool is) override
+	{
+		demand(!is || !down_now.contains(domain), "rest is told once");
+		if (is)
+			down_now.insert(domain);
+		else
+			down_now.erase(domain);
 	}
 
 	void log(Level, std::string_view line) override { lines.emplace_back(line); }
@@ -307,6 +318,9 @@ public:
 		}
 		for (auto const &domain : broker.domains()) {
 			demand(!domain->gone || domain->alive(), "what is gone is forgotten");
+			bool const down = host.down_now.contains(domain->id);
+			demand(!down || domain->at_rest(), "who is said to be at rest is");
+			demand(down || !domain->at_rest() || domain->starts == 0, "rest is told");
 			demand(domain->made_live == live[domain->id][0], "live calls are counted");
 			demand(domain->served_live == live[domain->id][1], "served calls are counted");
 			demand(domain->served_live <= std::max<size_t>(domain->plan.calls_max, 256),
