@@ -80,8 +80,8 @@ struct Domain_plan
 	std::string component; // empty: "program", the host of ordinary programs
 	std::vector<std::string> program{}; // of an ordinary domain: what runs besides services
 	std::vector<std::string> environment{}; // "NAME=value" for programs
-	std::vector<std::string> services{}; // names that calls may have; "*" for all
-	std::vector<Service_command> commands{};
+	std::vector<std::string> services{}; // of a component: what may be called; "*" for all
+	std::vector<Service_command> commands{}; // of an ordinary domain: the same
 	std::vector<Mount> mounts{};
 	std::string config{}; // for the component, whole
 

@@ -250,7 +250,6 @@ void System_reader::_read_commands(Toml_table &table, Domain_plan &plan)
 			service.fault({}, "'command' is missing in " + service.heading(),
 				"add command = [\"/path/of/program\", \"argument\"]");
 		check_program(service, "command", command.command);
-		plan.services.push_back(entry.key);
 		plan.commands.push_back(std::move(command));
 	}
 }

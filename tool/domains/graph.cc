@@ -17,6 +17,7 @@ using Ends = Composition::Ends;
 using Services = Composition::Services;
 
 constexpr size_t LABELS_MAX = 2;
+constexpr size_t LABEL_LETTERS = 28;
 
 constexpr std::string_view STYLE = R"(<style>
 text{fill:#222}
@@ -40,7 +41,8 @@ std::string label_of(Services const &services)
 	for (auto const &[service, count] : services) {
 		if (shown++ == LABELS_MAX) break;
 		if (!label.empty()) label += ", ";
-		label += count > 1 ? fmt::format("{} ×{}", service, count) : service;
+		label += service.size() > LABEL_LETTERS ? service.substr(0, LABEL_LETTERS) + "…" : service;
+		if (count > 1) label += fmt::format(" ×{}", count);
 	}
 	if (services.size() > LABELS_MAX)
 		label += fmt::format(" and {} more", services.size() - LABELS_MAX);
@@ -65,13 +67,16 @@ std::string tip(std::string_view name, std::string_view color)
 std::string arrow_text(
 	Layout const &layout, Ends const &ends, Services const &services, bool refused, unsigned lane)
 {
-	Layout::Arrow const at = layout.arrow(ends, lane);
-	return fmt::format(
-		"<path class=\"{}\" d=\"M{:.1f},{:.1f} C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}\">"
-		"<title>{}</title></path>\n<text class=\"label{}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n",
-		refused ? "refused" : "call", at.from.x, at.from.y, at.bend_from.x, at.bend_from.y,
-		at.bend_to.x, at.bend_to.y, at.to.x, at.to.y, xml_text(title_of(ends, services)),
-		refused ? " why" : "", at.label.x, at.label.y - 4, xml_text(label_of(services)));
+	Layout::Arrow const arrow = layout.arrow(ends, lane);
+	std::string path;
+	for (Layout::Leg const &leg : arrow.legs)
+		path += fmt::format("{}{:.1f},{:.1f} C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}",
+			path.empty() ? "M" : " L", leg.from.x, leg.from.y, leg.bend_from.x, leg.bend_from.y,
+			leg.bend_to.x, leg.bend_to.y, leg.to.x, leg.to.y);
+	return fmt::format("<path class=\"{}\" d=\"{}\"><title>{}</title></path>\n"
+					   "<text class=\"label{}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n",
+		refused ? "refused" : "call", path, xml_text(title_of(ends, services)),
+		refused ? " why" : "", arrow.label.x, arrow.label.y - 4, xml_text(label_of(services)));
 }
 
 std::string box_text(std::string const &name, Composition::Node const &node, Layout::Box const &box)

@@ -36,10 +36,8 @@ size_t longest_line(std::string const &name, Composition::Node const &node)
 	return std::min<size_t>(longest, 40);
 }
 
-} // namespace
-
 /* The longest way to each; a way that comes back to itself counts up to there. */
-std::map<std::string, size_t> Layout::_ranks(Composition const &composition)
+std::map<std::string, size_t> ranks_of(Composition const &composition)
 {
 	auto const targets = targets_of(composition);
 	std::map<std::string, size_t> ranks;
@@ -70,35 +68,94 @@ std::map<std::string, size_t> Layout::_ranks(Composition const &composition)
 	return ranks;
 }
 
-std::vector<Layout::Column> Layout::_columns(Composition const &composition)
+/* What stands for an arrow in a column that it crosses; no domain is called so. */
+std::string gap_name(Composition::Ends const &ends) { return ends.first + ">" + ends.second; }
+
+using Columns = std::vector<std::vector<std::string>>;
+
+/* Domains by their ranks, a part of them in a column of its own where there are many. */
+Columns boxes_in_columns(Composition const &composition)
 {
-	std::map<size_t, Column> by_rank;
-	for (auto const &[name, rank] : _ranks(composition)) by_rank[rank].push_back(name);
-	auto const targets = targets_of(composition);
+	std::map<size_t, std::vector<std::string>> by_rank;
+	for (auto const &[name, rank] : ranks_of(composition)) by_rank[rank].push_back(name);
+	Columns columns;
+	for (auto const &[rank, names] : by_rank)
+		for (size_t i = 0; i < names.size(); ++i) {
+			if (i % Layout::ROWS_MAX == 0) columns.emplace_back();
+			columns.back().push_back(names[i]);
+		}
+	return columns;
+}
+
+/* `shift`: how far from the middle. */
+Layout::Leg leg(Layout::Box const &from, Layout::Box const &to, double shift, bool to_itself)
+{
+	auto const within = [&](Layout::Box const &box) {
+		double const border = std::min(4.0, box.height / 2);
+		return std::clamp(box.middle() + shift, box.y + border, box.y + box.height - border);
+	};
+	double const apart = to_itself ? from.height / 3 : 0;
+	double const y0 = within(from) - apart, y1 = within(to) + apart;
+	if (from.column == to.column) { // around, on the right
+		double const x0 = from.x + from.width, x1 = to.x + to.width;
+		return {{x0, y0}, {x0 + 70, y0}, {x1 + 70, y1}, {x1, y1}};
+	}
+	bool const forward = from.column < to.column;
+	double const x0 = forward ? from.x + from.width : from.x;
+	double const x1 = forward ? to.x : to.x + to.width;
+	double const bend = (x1 - x0) / 2;
+	return {{x0, y0}, {x0 + bend, y0}, {x1 - bend, y1}, {x1, y1}};
+}
+
+/* Brings each column into an order in which what is connected lies near to each other. */
+void order(Columns &columns, std::map<std::string, std::set<std::string>> const &left_of)
+{
 	std::map<std::string, double> heights; // where a box will be about, of those before
-	std::vector<Column> columns;
-	for (auto &[rank, names] : by_rank) {
-		// Near to those who call.
+	for (auto &names : columns) {
 		std::map<std::string, double> wish;
 		for (std::string const &name : names) {
 			double sum = 0, count = 0;
-			for (auto const &[caller, called] : targets)
-				if (called.contains(name) && heights.contains(caller)) {
-					sum += heights[caller];
-					++count;
-				}
-			wish[name] = count > 0 ? sum / count : 1e9;
+			if (auto const found = left_of.find(name); found != left_of.end())
+				for (std::string const &other : found->second)
+					if (auto const height = heights.find(other); height != heights.end()) {
+						sum += height->second;
+						++count;
+					}
+			wish[name] = count > 0 ? sum / count : 1;
 		}
 		std::ranges::sort(names, [&](std::string const &a, std::string const &b) {
 			return std::tuple(wish[a], std::string_view(a)) <
 				std::tuple(wish[b], std::string_view(b));
 		});
-		for (size_t i = 0; i < names.size(); ++i) {
-			if (i % ROWS_MAX == 0) columns.emplace_back();
-			columns.back().push_back(names[i]);
-			heights[names[i]] = static_cast<double>(i) / static_cast<double>(names.size());
-		}
+		for (size_t i = 0; i < names.size(); ++i)
+			heights[names[i]] = (static_cast<double>(i) + 0.5) / static_cast<double>(names.size());
 	}
+}
+
+} // namespace
+
+std::vector<Layout::Column> Layout::_columns(Composition const &composition)
+{
+	std::vector<Column> columns = boxes_in_columns(composition);
+	std::map<std::string, size_t> column_of;
+	for (size_t i = 0; i < columns.size(); ++i)
+		for (std::string const &name : columns[i]) column_of[name] = i;
+	std::map<std::string, std::set<std::string>> left_of;
+	for (auto const *calls : {&composition.calls, &composition.refusals})
+		for (auto const &[ends, services] : *calls) {
+			if (_gaps.contains(ends)) continue;
+			size_t const from = column_of[ends.first], to = column_of[ends.second];
+			bool const forward = from <= to;
+			std::string before = forward ? ends.first : ends.second;
+			for (size_t i = std::min(from, to) + 1; i < std::max(from, to); ++i) {
+				columns[i].push_back(gap_name(ends));
+				_gaps[ends];
+				left_of[gap_name(ends)].insert(before);
+				before = gap_name(ends);
+			}
+			left_of[forward ? ends.second : ends.first].insert(before);
+		}
+	order(columns, left_of);
 	return columns;
 }
 
@@ -106,10 +163,17 @@ void Layout::_place(Composition const &composition, std::vector<Column> const &c
 {
 	double x = MARGIN;
 	std::vector<double> heights;
+	std::map<std::pair<size_t, std::string>, Box> gaps;
 	for (size_t i = 0; i < columns.size(); ++i) {
 		double y = 0, width = WIDTH_MIN;
 		for (std::string const &name : columns[i]) {
-			Composition::Node const &node = composition.nodes.at(name);
+			auto const found = composition.nodes.find(name);
+			if (found == composition.nodes.end()) {
+				gaps[{i, name}] = {x, y, 0, LINE, i};
+				y += LINE + GAP_Y;
+				continue;
+			}
+			Composition::Node const &node = found->second;
 			size_t const services = std::min(node.services.size(), SERVICES_SHOWN + 1);
 			double const height = PADDING * 2 + LINE * static_cast<double>(2 + services);
 			width = std::max(
@@ -117,14 +181,23 @@ void Layout::_place(Composition const &composition, std::vector<Column> const &c
 			_boxes[name] = {x, y, 0, height, i};
 			y += height + GAP_Y;
 		}
-		for (std::string const &name : columns[i]) _boxes[name].width = width;
+		for (std::string const &name : columns[i])
+			(composition.nodes.contains(name) ? _boxes[name] : gaps[{i, name}]).width = width;
 		heights.push_back(y - GAP_Y);
 		_height = std::max(_height, y - GAP_Y);
 		x += width + GAP_X;
 	}
-	for (size_t i = 0; i < columns.size(); ++i)
-		for (std::string const &name : columns[i])
-			_boxes[name].y += HEADING + MARGIN + (_height - heights[i]) / 2;
+	auto const lower = [&](Box &box) {
+		box.y += HEADING + MARGIN + (_height - heights[box.column]) / 2;
+	};
+	for (auto &[name, box] : _boxes) lower(box);
+	for (auto &[name, box] : gaps) lower(box);
+	for (auto &[ends, boxes] : _gaps) {
+		for (size_t i = 0; i < columns.size(); ++i)
+			if (auto const gap = gaps.find({i, gap_name(ends)}); gap != gaps.end())
+				boxes.push_back(gap->second);
+		if (_boxes[ends.first].column > _boxes[ends.second].column) std::ranges::reverse(boxes);
+	}
 	_width = std::max(420.0, x - GAP_X + MARGIN + 60);
 	_height += HEADING + 2 * MARGIN + LINE;
 }
@@ -133,38 +206,20 @@ Layout::Layout(Composition const &composition) { _place(composition, _columns(co
 
 Layout::Arrow Layout::arrow(Composition::Ends const &ends, unsigned lane) const
 {
-	Box const &from = _boxes.at(ends.first);
-	Box const &to = _boxes.at(ends.second);
+	std::vector<Box> stations{_boxes.at(ends.first)};
+	if (auto const gaps = _gaps.find(ends); gaps != _gaps.end())
+		stations.insert(stations.end(), gaps->second.begin(), gaps->second.end());
+	stations.push_back(_boxes.at(ends.second));
 	double const shift = (lane % 2 ? 1 : -1) * LANE * ((lane + 1) / 2 + 0.5);
-	auto const within = [&](Box const &box) {
-		return std::clamp(box.middle() + shift, box.y + 4, box.y + box.height - 4);
-	};
-	Arrow arrow{};
-	double bend = 0;
-	if (from.column == to.column) {
-		// Around, on the right; to itself it needs some height.
-		double const apart = &from == &to ? from.height / 3 : 0;
-		arrow.from = {from.x + from.width, within(from) - apart};
-		arrow.to = {to.x + to.width, within(to) + apart};
-		bend = 70;
-		arrow.bend_to = {arrow.to.x + bend, arrow.to.y};
-	} else if (from.column < to.column) {
-		arrow.from = {from.x + from.width, within(from)};
-		arrow.to = {to.x, within(to)};
-		bend = std::max(60.0, (arrow.to.x - arrow.from.x) / 2);
-		arrow.bend_to = {arrow.to.x - bend, arrow.to.y};
-	} else {
-		arrow.from = {from.x, within(from)};
-		arrow.to = {to.x + to.width, within(to)};
-		bend = -std::max(60.0, (arrow.from.x - arrow.to.x) / 2);
-		arrow.bend_to = {arrow.to.x - bend, arrow.to.y};
-	}
-	arrow.bend_from = {arrow.from.x + bend, arrow.from.y};
+	Arrow arrow;
+	for (size_t i = 0; i + 1 < stations.size(); ++i)
+		arrow.legs.push_back(leg(stations[i], stations[i + 1], shift, ends.first == ends.second));
 	auto const middle = [](double a, double b, double c, double d) {
 		return (a + 3 * b + 3 * c + d) / 8;
 	};
-	arrow.label = {middle(arrow.from.x, arrow.bend_from.x, arrow.bend_to.x, arrow.to.x),
-		middle(arrow.from.y, arrow.bend_from.y, arrow.bend_to.y, arrow.to.y)};
+	Leg const &labelled = arrow.legs.front();
+	arrow.label = {middle(labelled.from.x, labelled.bend_from.x, labelled.bend_to.x, labelled.to.x),
+		middle(labelled.from.y, labelled.bend_from.y, labelled.bend_to.y, labelled.to.y)};
 	return arrow;
 }
 

@@ -25,20 +25,28 @@ public:
 		double x, y;
 	};
 
-	/* A curve from one box to another, and where its label goes. */
+	/* A curve from one column to the next one. */
+	struct Leg
+	{
+		Point from, bend_from, bend_to, to;
+	};
+
+	/* From one box to another, past those between them, and where its label goes. */
 	struct Arrow
 	{
-		Point from, bend_from, bend_to, to, label;
+		std::vector<Leg> legs{};
+		Point label{};
 	};
 
 private:
+	/* Names of boxes, and of the gaps that arrows across a column go through. */
 	using Column = std::vector<std::string>;
 
 	std::map<std::string, Box> _boxes{};
+	std::map<Composition::Ends, std::vector<Box>> _gaps{}; // in the order of their arrow
 	double _width = 0, _height = 0;
 
-	static std::map<std::string, size_t> _ranks(Composition const &composition);
-	static std::vector<Column> _columns(Composition const &composition);
+	std::vector<Column> _columns(Composition const &composition);
 	void _place(Composition const &composition, std::vector<Column> const &columns);
 
 public:

@@ -104,7 +104,9 @@ TEST(System_manifest, a_program_gets_what_its_domain_is_given)
 		ElementsAre(
 			Seen_file{"/usr", "/usr", false}, Seen_file{"/etc/bulkhead/srv", "/srv/keys", true}));
 	EXPECT_THAT(vault.needs, ElementsAre("clock", "tpm"));
-	EXPECT_THAT(vault.services, ElementsAre("vault.Sign"));
+	EXPECT_TRUE(vault.services.empty());
+	EXPECT_THAT(
+		vault.commands, ElementsAre(Service_command{"vault.Sign", {"/bin/sh", "/srv/sign"}}));
 	EXPECT_EQ(vault.scratch_bytes, 16U << 20);
 	EXPECT_EQ(vault.memory_bytes, 64U << 20);
 	EXPECT_EQ(vault.cpu_percent, 50U);
