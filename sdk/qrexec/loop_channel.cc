@@ -95,6 +95,7 @@ private:
 	Attempt<void> _fetch();
 	Attempt<void> _take_event();
 	Attempt<bool> _look();
+	Attempt<bool> _find_code();
 	void _used(size_t bytes);
 	size_t _copy(Mutable_bytes to);
 
@@ -380,27 +381,32 @@ Task<size_t> Loop_channel::Inside::_read_later(Job &job, Mutable_bytes to, uint6
 	co_return _copy(to);
 }
 
+/* Throws away what is in front of the exit code; whether that has come. */
+Attempt<bool> Loop_channel::Inside::_find_code()
+{
+	if (_exit_code) return true;
+	if (!_end) return Error::INVALID;
+	for (unsigned fetches = 0; !_exit_code;) {
+		if (_shown) consume(_shown);
+		if (_view.empty() && fetches++ == 2) return false;
+		if (_view.empty()) TRY(_fetch());
+		if (_view.empty()) return false;
+		TRY(_take_event());
+	}
+	return true;
+}
+
 Task<int> Loop_channel::Inside::exit_code(Job &job, uint64_t until_us)
 {
-	if (_exit_code) return *_exit_code;
+	auto const found = _find_code();
+	if (!found.ok()) return found.error();
+	if (found.value()) return *_exit_code;
 	return _code_later(job, until_us);
 }
 
 Task<int> Loop_channel::Inside::_code_later(Job &job, uint64_t until_us)
 {
-	auto const done = [this]() -> Attempt<bool> {
-		if (!_end) return Error::INVALID;
-		// Behind the end of the stream are the end of the other one, and the code.
-		for (unsigned fetches = 0; !_exit_code;) {
-			if (_shown) consume(_shown);
-			if (_view.empty() && fetches++ == 2) return false;
-			if (_view.empty()) TRY(_fetch());
-			if (_view.empty()) return false;
-			TRY(_take_event());
-		}
-		return true;
-	};
-	CO_TRY(co_await _until(job, until_us, done));
+	CO_TRY(co_await _until_later(job, until_us, [this] { return _find_code(); }));
 	co_return *_exit_code;
 }
 

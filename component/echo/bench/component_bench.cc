@@ -123,7 +123,7 @@ double calls_us(System &system, unsigned count, unsigned depth)
 
 void measure(System &system, std::string const &directory, bool quick)
 {
-	unsigned const rounds = quick ? 3 : 7, count = quick ? 1000 : 4000;
+	unsigned const rounds = quick ? 3 : 5, count = quick ? 1000 : 2000;
 	for (Placement const placement : {Placement::ONE_CPU, Placement::TWO_CPUS}) {
 		system.pin(placement);
 		std::vector<double> bare, ratio;
