@@ -1,9 +1,8 @@
-#include "platform/linux/sandbox/prepare.h"
+#include "platform/linux/sandbox/plan.h"
 
 #include <cerrno>
 #include <cstring>
 #include <linux/seccomp.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,50 +22,37 @@ struct Words
 	char const *remedy = "";
 };
 
-Words describe(Step step)
-{
-	switch (step) {
-	case Step::NONE: return {"it ended before it began"};
-	case Step::SOURCE: return {"can't show", "; it must exist, and its user must reach it"};
-	case Step::KEYRING: return {"no session keyring", "; see sysctl kernel.keys.maxkeys"};
-	case Step::USER: return {"can't become the user"};
-	case Step::ROOT: return {"can't make the root", NAMESPACES_REMEDY};
-	case Step::BIND: return {"can't be a place in the root"};
-	case Step::PROC: return {"can't mount proc", "; parts of the host's /proc must not be covered"};
-	case Step::FUSE: return {"can't mount FUSE at", "; modprobe fuse; /dev/fuse must be writable"};
-	case Step::SWITCH_ROOT: return {"can't change to the root", NAMESPACES_REMEDY};
-	case Step::HOST_NAME: return {"can't set the host name"};
-	case Step::LIMITS: return {"can't set the limits"};
-	case Step::PRIVILEGES: return {"can't drop privileges"};
-	case Step::LANDLOCK: return {"Landlock"};
-	case Step::DESCRIPTORS: return {"can't give the descriptors", "; raise ulimit -n above 512"};
-	case Step::SECCOMP: return {"can't set the list of system calls"};
-	case Step::EXECUTE: return {"can't execute the program"};
-	case Step::DONE: break;
-	}
-	return {"done"};
-}
+/* By Step. */
+constexpr Words WORDS[]{
+	{"it ended before it began"},
+	{"can't show", "; it must exist, and the broker's user must reach it"},
+	{"no session keyring", "; see sysctl kernel.keys.maxkeys"},
+	{"can't become the user"},
+	{"can't make the root", NAMESPACES_REMEDY},
+	{"can't be a place in the root"},
+	{"can't mount proc", "; nothing of the host's /proc may be covered"},
+	{"can't mount FUSE at", "; modprobe fuse; /dev/fuse must be writable"},
+	{"can't set the host name"},
+	{"can't set the limits"},
+	{"can't drop privileges"},
+	{"Landlock"},
+	{"can't give the descriptors", "; raise ulimit -n above 512"},
+	{"can't set the list of system calls"},
+	{"can't execute the program"},
+};
 
 } // namespace
 
 std::string words_of(Step step, char const *subject, int error)
 {
-	Words const words = describe(step);
-	std::string text = words.what;
-	if (subject) text += std::string(" ") + subject;
-	if (step != Step::NONE) text += std::string(": ") + strerror(error);
-	return text + words.remedy;
+	Words const &words = WORDS[static_cast<unsigned>(step)];
+	return std::string(words.what) + (subject ? " " : "") + (subject ? subject : "") + ": " +
+		strerror(error) + words.remedy;
 }
 
-std::string clone_words(int error)
+std::string no_namespaces(char const *what, int error)
 {
-	return std::string("clone3: ") + strerror(error) + NAMESPACES_REMEDY;
-}
-
-std::string landlock_words(int error)
-{
-	return error == EOPNOTSUPP ? "Landlock is switched off: boot with lsm=landlock,…"
-							   : "the kernel has no Landlock (since Linux 5.13)";
+	return std::string(what) + ": " + strerror(error) + NAMESPACES_REMEDY;
 }
 
 } // namespace sandbox
@@ -90,21 +76,12 @@ std::vector<Lack> find_lacks(std::string const &cgroup)
 	uint32_t const action = SECCOMP_RET_KILL_PROCESS;
 	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) != 0)
 		lacks.push_back({Ability::SECCOMP, std::string("seccomp: ") + strerror(errno)});
-	if (!landlock_abi()) lacks.push_back({Ability::LANDLOCK, landlock_words(errno)});
-
-	std::string none;
-	std::string const parent = cgroup.empty() ? own_cgroup(none) : cgroup;
-	struct Controller
-	{
-		Ability ability;
-		char const *name;
-	};
-	for (Controller const &controller : {Controller{Ability::MEMORY_LIMIT, "memory"},
-			 Controller{Ability::CPU_LIMIT, "cpu"}, Controller{Ability::PROCESS_LIMIT, "pids"}}) {
-		why = none;
-		if (!none.empty() || !controls(parent, controller.name, why))
-			lacks.push_back({controller.ability, why});
-	}
+	if (!landlock_abi(why)) lacks.push_back({Ability::LANDLOCK, why});
+	std::string const parent = cgroup.empty() ? own_cgroup(why) : cgroup;
+	constexpr char const *CONTROLLERS[]{"memory", "cpu", "pids"};
+	for (unsigned i = 0; i < 3; ++i)
+		if (parent.empty() || !controls(parent, CONTROLLERS[i], why))
+			lacks.push_back({Ability(unsigned(Ability::MEMORY_LIMIT) + i), why});
 	return lacks;
 }
 

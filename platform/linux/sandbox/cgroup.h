@@ -2,8 +2,10 @@
 
 // The control group (version 2) of a sandbox: what it may use of the machine.
 
+#include "base/attempt.h"
 #include "platform/linux/descriptor.h"
-#include "platform/linux/sandbox/sandbox.h"
+
+#include <string>
 
 namespace bulkhead::linux_host::sandbox {
 
@@ -19,20 +21,24 @@ public:
 	Cgroup(Cgroup const &) = delete;
 	~Cgroup();
 
-	/* BUSY: there is one with processes. NOT_FOUND, DENIED, NOT_SUPPORTED … as `why` says. */
+	/* BUSY: there is one with processes; others as `why` says. */
 	Attempt<void> make(std::string const &path, std::string &why);
 
-	/* Writes a limit; what a kernel doesn't have is NOT_FOUND. */
-	Attempt<void> set(char const *file, std::string const &value);
+	/* Writes a limit; false with errno, as if there is no group. */
+	bool set(char const *file, std::string const &value);
 
+	/* -1: none. */
 	int directory() const { return _directory.value(); }
 	void keep() { _path.clear(); }
 };
 
-/* "memory", "cpu" and "pids" that groups below `parent` can be limited by, and why not. */
+/* Whether groups below `parent` can be limited by "memory", "cpu" or "pids". */
 bool controls(std::string const &parent, std::string const &controller, std::string &why);
 
 /* The group that this process is in, as a directory; empty: `why`. */
 std::string own_cgroup(std::string &why);
+
+/* A text to an existing file; false with errno. */
+bool write_file(int directory, std::string const &name, std::string const &text);
 
 } // namespace bulkhead::linux_host::sandbox

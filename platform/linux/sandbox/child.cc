@@ -1,7 +1,6 @@
 #include "platform/linux/sandbox/plan.h"
 
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -28,88 +27,77 @@ bool call(long number, ARGUMENTS... arguments)
 
 /* A session keyring of its own. The quota of an ordinary user ends at 200 of them; who may make no
  * system calls about keys is none the worse for the caller's. */
-bool leave_keyring(Plan &plan)
+void leave_keyring(Plan &plan)
 {
-	if (call(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) || errno == ENOSYS) return true;
-	if (errno == EDQUOT && !plan.system_calls.empty()) return true;
-	return fail(plan, Step::KEYRING);
+	bool const left = call(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) || errno == ENOSYS;
+	need(plan, left || (errno == EDQUOT && plan.sandbox.system_calls), Step::KEYRING);
 }
 
-bool change_user(Plan &plan)
+void change_user(Plan &plan)
 {
-	if (plan.drop_groups && !call(SYS_setgroups, 0, nullptr)) return fail(plan, Step::USER);
-	if (!call(SYS_setresgid, plan.group, plan.group, plan.group) ||
-		!call(SYS_setresuid, plan.user, plan.user, plan.user))
-		return fail(plan, Step::USER);
-	return true;
-}
-
-bool limit(int resource, uint64_t value)
-{
-	rlimit64 const both{value, value};
-	return call(SYS_prlimit64, 0, resource, &both, nullptr);
-}
-
-bool set_limits(Plan &plan)
-{
-	// 0 would have a core dump still go to a program of the host's; 1 is what that has itself.
-	bool const good = limit(RLIMIT_CORE, 1) && limit(RLIMIT_NOFILE, plan.files_max) &&
-		(!plan.memory_bytes || limit(RLIMIT_AS, plan.memory_bytes)) &&
-		(!plan.processes_max || limit(RLIMIT_NPROC, plan.processes_max));
-	return good || fail(plan, Step::LIMITS);
+	need(plan,
+		(!plan.root || call(SYS_setgroups, 0, nullptr)) &&
+			call(SYS_setresgid, plan.group, plan.group, plan.group) &&
+			call(SYS_setresuid, plan.user, plan.user, plan.user),
+		Step::USER);
 }
 
 /* Nothing to do, nothing to gain by running another program. */
-bool drop_privileges(Plan &plan)
+void drop_privileges(Plan &plan)
 {
-	if (!call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return fail(plan, Step::PRIVILEGES);
+	need(plan, call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), Step::PRIVILEGES);
 	// Who isn't privileged outside and has no namespaces has no capabilities to drop.
 	for (int capability = 0; call(SYS_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0); ++capability) {}
 	unsigned long const bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
 		SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
 		SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-	bool const locked = call(SYS_prctl, PR_SET_SECUREBITS, bits, 0, 0, 0);
-	if (!locked && plan.namespaces) return fail(plan, Step::PRIVILEGES);
+	bool const locked = call(SYS_prctl, PR_SET_SECUREBITS, bits, 0, 0, 0) || !plan.namespaces;
 	call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	__user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
 	__user_cap_data_struct const none[2]{};
-	return call(SYS_capset, &header, none) || fail(plan, Step::PRIVILEGES);
+	need(plan, locked && call(SYS_capset, &header, none), Step::PRIVILEGES);
 }
 
-/* A copy out of the way of all numbers that are to be taken. */
-int aside(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, EXECUTABLE + 1); }
-
-bool place_descriptors(Plan &plan, int const *fuse)
+void place_descriptors(Plan &plan)
 {
-	// Two passes, as a source may have the number that another one is to get.
-	int const executable = plan.executable < 0 ? -1 : aside(plan.executable);
-	int const nothing = aside(plan.nothing);
-	int const log = aside(plan.log);
-	int copies[GIVEN_MAX];
-	int const given = static_cast<int>(plan.given.size());
-	int const all = given + static_cast<int>(plan.fuse_mounts.size());
-	bool good = nothing >= 0 && log >= 0 && (plan.executable < 0 || executable >= 0);
-	for (int i = 0; i < all; ++i) {
-		copies[i] = aside(i < given ? plan.given[size_t(i)] : fuse[i - given]);
-		good = good && copies[i] >= 0;
-	}
-	good = good && dup2(nothing, 0) == 0 && dup2(log, 1) == 1 && dup2(log, 2) == 2;
-	for (int i = 0; i < all; ++i) good = good && dup2(copies[i], GIVEN_FIRST + i) >= 0;
-	if (plan.executable >= 0) good = good && dup3(executable, EXECUTABLE, O_CLOEXEC) == EXECUTABLE;
-	good = good && call(SYS_close_range, GIVEN_FIRST + all, EXECUTABLE - 1, 0) &&
-		call(SYS_close_range, EXECUTABLE + 1, ~0u, 0);
-	return good || fail(plan, Step::DESCRIPTORS);
+	// Aside first, as one may have the number that another one is to get.
+	auto const aside = [&](int descriptor) {
+		int const copy = fcntl(descriptor, F_DUPFD_CLOEXEC, EXECUTABLE + 1);
+		need(plan, copy >= 0, Step::DESCRIPTORS);
+		return copy;
+	};
+	bool const probe = plan.sandbox.executable < 0;
+	int const executable = probe ? -1 : aside(plan.sandbox.executable);
+	for (int &descriptor : plan.descriptors) descriptor = aside(descriptor);
+	int number = 0;
+	for (int const copy : plan.descriptors)
+		need(plan, dup2(copy, number++) >= 0, Step::DESCRIPTORS);
+	need(plan,
+		(probe || dup3(executable, EXECUTABLE, O_CLOEXEC) >= 0) &&
+			call(SYS_close_range, number, EXECUTABLE - 1, 0) &&
+			call(SYS_close_range, EXECUTABLE + 1, ~0u, 0),
+		Step::DESCRIPTORS);
 }
 
-/* The mask is unblocked last, so that nothing of the parent's is run. */
+void set_limits(Plan &plan)
+{
+	auto const limit = [&](int resource, uint64_t value) {
+		rlimit64 const both{value, value};
+		need(plan, call(SYS_prlimit64, 0, resource, &both, nullptr), Step::LIMITS);
+	};
+	// 0 would have a core dump still go to a program of the host's; 1 is what that has itself.
+	limit(RLIMIT_CORE, 1);
+	limit(RLIMIT_NOFILE, plan.sandbox.files_max);
+	if (plan.address_space_bytes) limit(RLIMIT_AS, plan.address_space_bytes);
+	if (plan.sandbox.processes_max) limit(RLIMIT_NPROC, plan.sandbox.processes_max);
+}
+
+/* The mask is unblocked last, so that no handler of the parent's is run. */
 void reset_signals()
 {
 	struct
 	{
-		void *handler;
-		unsigned long flags;
-		void *restorer;
-		uint64_t mask;
+		void *handler, *flags, *restorer, *mask;
 	} const by_default{};
 	for (int signal = 1; signal <= 64; ++signal)
 		call(SYS_rt_sigaction, signal, &by_default, nullptr, sizeof(uint64_t));
@@ -117,60 +105,58 @@ void reset_signals()
 	call(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none);
 }
 
-bool filter_system_calls(Plan &plan)
+void confine(Plan &plan)
 {
-	if (plan.system_calls.empty()) return true;
-	sock_fprog const program{static_cast<unsigned short>(plan.system_calls.size()),
-		const_cast<sock_filter *>(plan.system_calls.data())};
-	return call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) || fail(plan, Step::SECCOMP);
-}
-
-bool confine(Plan &plan)
-{
-	int fuse[GIVEN_MAX];
+	std::string const &host_name = plan.sandbox.host_name;
 	if (plan.namespaces) {
-		if (!open_sources(plan, fuse)) return false;
-		if (!call(SYS_unshare, CLONE_NEWCGROUP) && errno != EINVAL) return fail(plan, Step::ROOT);
+		open_sources(plan);
+		// Late, so that its own group is the root of what it sees.
+		need(plan, call(SYS_unshare, CLONE_NEWCGROUP) || errno == EINVAL, Step::ROOT);
 	}
-	if (!leave_keyring(plan) || !change_user(plan)) return false;
+	leave_keyring(plan);
+	change_user(plan);
 	if (plan.namespaces) {
-		if (!make_root(plan, fuse)) return false;
-		if (!plan.host_name.empty() &&
-			!call(SYS_sethostname, plan.host_name.data(), plan.host_name.size()))
-			return fail(plan, Step::HOST_NAME);
+		make_root(plan);
+		need(plan, host_name.empty() || call(SYS_sethostname, host_name.data(), host_name.size()),
+			Step::HOST_NAME);
 	}
 	call(SYS_setsid);
 	call(SYS_umask, 077);
-	return drop_privileges(plan) && restrict_files(plan) && place_descriptors(plan, fuse) &&
-		set_limits(plan);
+	drop_privileges(plan);
+	restrict_files(plan);
+	place_descriptors(plan);
+	set_limits(plan);
+	reset_signals();
+	if (!plan.sandbox.system_calls) return;
+	std::span<sock_filter const> const calls = plan.sandbox.system_calls->program();
+	sock_fprog const program{
+		static_cast<unsigned short>(calls.size()), const_cast<sock_filter *>(calls.data())};
+	need(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), Step::SECCOMP);
 }
 
 } // namespace
 
-bool fail(Plan &plan, Step step, char const *subject)
+void need(Plan &plan, bool good, Step step, char const *subject)
 {
+	if (good) return;
 	plan.error = errno;
 	plan.subject = subject;
 	plan.step = step;
-	return false;
+	for (;;) call(SYS_exit_group, 127);
 }
 
 void confine_and_execute(void *argument)
 {
 	Plan &plan = *static_cast<Plan *>(argument);
 	char go = 0;
-	close(plan.begin_sender);
-	if (read(plan.begin, &go, 1) == 1 && confine(plan)) {
-		reset_signals();
-		if (filter_system_calls(plan)) {
-			plan.step = Step::DONE;
-			if (plan.executable < 0) call(SYS_exit_group, 0);
-			call(SYS_execveat, EXECUTABLE, "", plan.arguments.data(), plan.environment.data(),
-				AT_EMPTY_PATH);
-			fail(plan, Step::EXECUTE);
-		}
-	}
-	for (;;) call(SYS_exit_group, 127);
+	close(plan.begin_sender.value()); // of its own table of descriptors
+	need(plan, read(plan.begin.value(), &go, 1) == 1, Step::BEGIN);
+	confine(plan);
+	plan.step = Step::DONE;
+	if (plan.sandbox.executable < 0) call(SYS_exit_group, 0);
+	call(SYS_execveat, EXECUTABLE, "", plan.arguments.data(), plan.environment.data(),
+		AT_EMPTY_PATH);
+	for (;;) need(plan, false, Step::EXECUTE);
 }
 
 } // namespace bulkhead::linux_host::sandbox

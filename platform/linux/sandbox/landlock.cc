@@ -54,51 +54,48 @@ bool allow(int ruleset, int file, uint64_t access)
 	return false;
 }
 
-bool allow(int ruleset, char const *path, uint64_t access)
-{
-	int const file = open(path, O_PATH | O_CLOEXEC);
-	bool const good = allow(ruleset, file, access);
-	if (file >= 0) close(file);
-	return good;
-}
-
 } // namespace
 
-int landlock_abi()
+int landlock_abi(std::string &why)
 {
 	long const abi =
 		syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	return abi < 0 ? 0 : static_cast<int>(abi);
+	if (abi > 0) return static_cast<int>(abi);
+	why = errno == EOPNOTSUPP ? "Landlock is switched off; boot with lsm=landlock,…"
+							  : "the kernel has no Landlock; it is there from Linux 5.13 on";
+	return 0;
 }
 
 /* Mount points say the same; this holds even if one of them is gone. */
-bool restrict_files(Plan &plan)
+void restrict_files(Plan &plan)
 {
 	int const abi = plan.landlock_abi;
-	if (!abi) return true;
+	if (!abi) return;
 	uint64_t const all = files_of(abi);
 	Ruleset const attributes{all, abi >= 4 ? NETWORK : 0, abi >= 6 ? SCOPES : 0};
 	size_t const bytes = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
 	int const ruleset =
 		static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, bytes, 0));
-	if (ruleset < 0) return fail(plan, Step::LANDLOCK);
-	// Listing what there is shows names that it is given, no more.
-	if (!allow(ruleset, "/", LANDLOCK_ACCESS_FS_READ_DIR) ||
-		(plan.executable >= 0 && !allow(ruleset, plan.executable, EXECUTE_AND_READ)))
-		return fail(plan, Step::LANDLOCK, "/");
+	auto const allow_path = [&](char const *path, uint64_t access) {
+		int const file = open(path, O_PATH | O_CLOEXEC);
+		need(plan, allow(ruleset, file, access), Step::LANDLOCK, path);
+		close(file);
+	};
+	int const executable = plan.sandbox.executable;
+	need(plan, ruleset >= 0 && (executable < 0 || allow(ruleset, executable, EXECUTE_AND_READ)),
+		Step::LANDLOCK);
+	// Listing the root's directories shows names that it is given, no more.
+	if (plan.namespaces) allow_path("/", LANDLOCK_ACCESS_FS_READ_DIR);
+	if (plan.namespaces && plan.sandbox.proc) allow_path("proc", all);
 	for (Place const &place : plan.places) {
 		// Without a root of its own it sees things where they are.
-		char const *const path = plan.namespaces ? place.target : place.source;
-		uint64_t const access = place.writable || place.device ? all : EXECUTE_AND_READ;
-		if (path && !allow(ruleset, path, access)) return fail(plan, Step::LANDLOCK, path);
+		std::string const &path = plan.namespaces ? place.target : place.source;
+		bool const whole = place.writable || place.device;
+		if (!path.empty()) allow_path(path.c_str(), whole ? all : EXECUTE_AND_READ);
 	}
-	if (plan.namespaces && plan.proc && !allow(ruleset, "proc", all))
-		return fail(plan, Step::LANDLOCK, "proc");
-	for (std::string const &target : plan.fuse_mounts)
-		if (!allow(ruleset, target.c_str(), all)) return fail(plan, Step::LANDLOCK, target.c_str());
-	bool const good = syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+	for (Place const &place : plan.fuse) allow_path(place.target.c_str(), all);
+	need(plan, syscall(SYS_landlock_restrict_self, ruleset, 0) == 0, Step::LANDLOCK);
 	close(ruleset);
-	return good || fail(plan, Step::LANDLOCK);
 }
 
 } // namespace bulkhead::linux_host::sandbox

@@ -1,38 +1,30 @@
 #pragma once
 
-// What a process does with itself before it runs its program, as a list of things prepared by its
-// parent. Until then it shares the parent's memory (as after vfork), so it allocates nothing, takes
-// no locks, and says in that memory what went wrong.
+// What a process does with itself before it runs its program, prepared by its parent. Until then it
+// shares the parent's memory (as after vfork), so it allocates nothing, takes no locks, and says in
+// that memory what went wrong.
 
-#include <array>
-#include <cstdint>
-#include <linux/filter.h>
-#include <span>
-#include <string>
-#include <string_view>
-#include <sys/types.h>
-#include <vector>
+#include "platform/linux/sandbox/cgroup.h"
+#include "platform/linux/sandbox/sandbox.h"
 
 namespace bulkhead::linux_host::sandbox {
 
 /* Where a program is while it is started: fixed, as lists of system calls name it. */
 inline constexpr int EXECUTABLE = 255;
-inline constexpr int GIVEN_FIRST = 3;
-inline constexpr int GIVEN_MAX = 240;
+inline constexpr size_t DESCRIPTORS_MAX = 240;
 
 /* User and group of every sandbox, as seen from inside. */
 inline constexpr unsigned INSIDE_ID = 1000;
 
 enum class Step : uint8_t {
-	NONE,
+	BEGIN,
 	SOURCE,
 	KEYRING,
 	USER,
 	ROOT,
-	BIND,
+	PLACE,
 	PROC,
 	FUSE,
-	SWITCH_ROOT,
 	HOST_NAME,
 	LIMITS,
 	PRIVILEGES,
@@ -43,71 +35,69 @@ enum class Step : uint8_t {
 	DONE, // the program's turn, or the probe's end
 };
 
-/* Something of the host, or an own directory, at a place in the root. */
+/* Something of the host, or an own directory, in the root. */
 struct Place
 {
-	char const *source; // nullptr: a directory of the root itself, to be written to
-	char const *target; // below the root, without '/' at its start
-	bool writable;
-	bool device;
-	int tree = -1; // child only
+	std::string source; // empty: an own directory, to be written to
+	std::string target; // below the root, without '/' at its start
+	bool writable = true;
+	bool device = false;
+	int tree = -1; // the child's
 };
 
-struct Symbolic_link
-{
-	char const *target;
-	char const *directory; // below the root
-	char const *name;
-};
-
+/* Refers to the Sandbox. What it has made, its destructor undoes. */
 struct Plan
 {
+	Sandbox const &sandbox;
 	bool namespaces = true;
-	bool drop_groups = false; // the parent may, so the child does
+	bool root = false; // the parent is, so it may choose users
 	uid_t user = INSIDE_ID;
 	gid_t group = INSIDE_ID;
 
 	std::vector<Place> places{};
-	std::span<Symbolic_link const> links{};
-	std::span<std::string const> fuse_mounts{};
+	std::vector<Place> fuse{};
 	std::string root_options{}; // of its tmpfs
-	bool proc = false;
-	std::string_view host_name{};
-
-	int executable = -1; // -1: a probe, which ends before it
-	int log = -1;
-	int nothing = -1; // /dev/null
-	std::vector<int> given{}; // FUSE's come behind them
+	std::vector<int> descriptors{}; // to be 0, 1, 2 …; FUSE's come from the child
+	std::vector<std::string> words{};
 	std::vector<char *> arguments{};
 	std::vector<char *> environment{};
-
-	uint64_t files_max = 0;
-	uint64_t memory_bytes = 0; // RLIMIT_AS; 0: as it is
-	uint64_t processes_max = 0; // RLIMIT_NPROC; 0: as it is
+	uint64_t address_space_bytes = 0; // 0: no limit
 	int landlock_abi = 0; // 0: none
-	std::span<sock_filter const> system_calls{};
 
+	Cgroup cgroup{};
+	Owned_fd nothing{}; // /dev/null
 	// It begins when a byte comes, and ends if the only other one that could send it has ended.
-	int begin = -1;
-	int begin_sender = -1;
+	Owned_fd begin{};
+	Owned_fd begin_sender{};
 
 	// The child's words.
-	Step step = Step::NONE;
+	Step step = Step::BEGIN;
 	char const *subject = nullptr;
 	int error = 0;
 };
 
+/* Errors: INVALID, NOT_SUPPORTED, those of groups. */
+Attempt<void> prepare(Plan &plan, std::string &why);
+
+/* An error unless the ability may be missing. */
+Attempt<void> lacks(
+	Sandbox const &sandbox, Ability ability, std::string const &reason, std::string &why);
+
 /* All that the process does. Its argument is the Plan. */
 [[noreturn]] void confine_and_execute(void *plan);
 
-/* In the child. False: `plan` says what went wrong. */
-bool fail(Plan &plan, Step step, char const *subject = nullptr); // with errno; always false
-bool open_sources(Plan &plan, int *fuse);
-bool make_root(Plan &plan, int const *fuse);
-bool restrict_files(Plan &plan);
+/* In the child, which ends there if it isn't `good`, for errno. */
+void need(Plan &plan, bool good, Step step, char const *subject = nullptr);
+void open_sources(Plan &plan);
+void make_root(Plan &plan);
+void restrict_files(Plan &plan);
 
-/* What the kernel has; 0: no Landlock, and errno says why. */
-int landlock_abi();
+/* What the kernel has; 0: no Landlock, and `why`. */
+int landlock_abi(std::string &why);
+
+/* For people: what went wrong, and what to do. */
+std::string words_of(Step step, char const *subject, int error);
+std::string no_namespaces(char const *what, int error);
 
 /* clone3, the child with a stack of its own: runs `function`, which never returns. -errno. */
 long clone_on_stack(

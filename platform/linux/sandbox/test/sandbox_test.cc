@@ -182,7 +182,7 @@ TEST(Sandbox, follows_no_links_where_it_puts_files)
 	Sandbox sandbox = program_of({});
 	sandbox.binds = {{directory.path, "/srv"}, {"/usr", "/srv/link/usr"}};
 	Ended const ended = run(sandbox);
-	EXPECT_THAT(ended.why, HasSubstr("srv/link/usr: Not a directory"));
+	EXPECT_THAT(ended.why, HasSubstr("srv/link/usr: Too many levels of symbolic links"));
 	for (std::string const target : {"/", "usr", "/a/../b", "/a//b", "/a/.", ""}) {
 		Sandbox bad = program_of({});
 		bad.binds = {{"/usr", target}};
@@ -230,6 +230,17 @@ TEST(Sandbox, mounts_fuse_and_gives_its_descriptor)
 	EXPECT_EQ(ended.why, "");
 	EXPECT_THAT(ended.output, HasSubstr("env LISTEN_FDNAMES=fuse:0\n"));
 	EXPECT_THAT(ended.output, HasSubstr("opcode=26\n")); // FUSE_INIT
+}
+
+TEST(Sandbox, starts_with_a_mount_that_nobody_serves_and_files_of_the_host)
+{
+	if (access("/dev/fuse", R_OK | W_OK) != 0) GTEST_SKIP() << "needs /dev/fuse";
+	Sandbox sandbox = program_of({"describe"});
+	sandbox.fuse_mounts = {"/srv/tpm", "/other"};
+	sandbox.binds = {{"/usr", "/usr"}};
+	Ended const ended = run(sandbox);
+	EXPECT_EQ(ended.why, "");
+	EXPECT_THAT(ended.output, HasSubstr("fd 2\nfd 3\nfd 4\nfiles"));
 }
 
 TEST(Sandbox, says_what_went_wrong_and_leaves_nothing_behind)
