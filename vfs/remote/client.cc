@@ -20,7 +20,8 @@ namespace {
 constexpr size_t DEPTH_MAX = 64;
 constexpr size_t LIST_BYTES = 16 * 1024; // of entries at a time
 constexpr size_t ROUNDS_MAX = size_t{1} << 20; // of a listing
-constexpr uint64_t NOT_WAITED_FOR = 2; // names requests whose answer nobody wants
+// Of the numbers of requests whose answer nobody waits for.
+constexpr uint64_t UNWANTED = uint64_t{1} << 63;
 constexpr uint64_t INTERRUPT_BIT = 1; // of the number of a request that names another one
 constexpr unsigned ANSWERS_PER_ROUND = 256;
 constexpr size_t SEND_BYTES = 1024; // as much room as is waited for at a time
@@ -427,7 +428,7 @@ void Client::Inside::leave_open(uint32_t opcode, Remote_file file)
 {
 	fuse_release_in in{};
 	in.fh = file.handle;
-	tell(opcode, file.node, bytes_of_object(in), NOT_WAITED_FOR);
+	tell(opcode, file.node, bytes_of_object(in), ++sequence << 1 | UNWANTED);
 	if (file.node != FUSE_ROOT_ID) forget(file.node);
 }
 
@@ -465,7 +466,7 @@ Attempt<void> Client::Inside::check_header()
 	size_t const body = header.len - sizeof header;
 	if (header.error && body) return Error::IO;
 	// What became ready is told, though we never ask; and files that were opened in vain close.
-	if (header.unique == 0 || header.unique == NOT_WAITED_FOR)
+	if (header.unique == 0 || (header.unique & UNWANTED))
 		return body <= SPARE_BYTES ? Attempt<void>(Ok{}) : Error::IO;
 	Slot const &slot = slots[header.unique / 2 % OUTSTANDING_MAX];
 	if (slot.unique != header.unique) return Error::IO;
@@ -504,7 +505,7 @@ Attempt<bool> Client::Inside::take()
 		TRY(check_header());
 		body_filled = 0;
 	}
-	bool const ours = header.unique > NOT_WAITED_FOR;
+	bool const ours = header.unique && !(header.unique & UNWANTED);
 	Slot &slot = slots[header.unique / 2 % OUTSTANDING_MAX];
 	size_t const body = header.len - sizeof header;
 	if (body_filled < body) {
@@ -756,14 +757,16 @@ Task<void> Client::close(Job &job, Remote_file file)
 
 Task<void> Client::list(Job &job, std::string_view path, vfs::Entry_sink &sink)
 {
+	struct Open
+	{
+		Inside &inside;
+		Remote_file const directory;
+		~Open() { inside.leave_open(FUSE_RELEASEDIR, directory); }
+	};
 	CO_TRY_ASSIGN(Remote_file const directory,
 		co_await _inside->open(job, path, FUSE_OPENDIR, O_RDONLY | O_DIRECTORY));
-	Attempt<void> const listed = co_await _inside->list_open(job, directory, sink);
-	if (!listed.ok()) {
-		_inside->leave_open(FUSE_RELEASEDIR, directory);
-		co_return listed;
-	}
-	co_return co_await _inside->close(job, FUSE_RELEASEDIR, directory);
+	Open const open{*_inside, directory};
+	co_return co_await _inside->list_open(job, directory, sink);
 }
 
 Task<void> Client::create(Job &job, std::string_view path, vfs::New_node const &node)

@@ -243,8 +243,9 @@ Task<void> Server::Inside::serve(Job &job)
 			if (!next.ok() || next.value() != Next::MORE) break;
 		}
 		input.give_back();
-		// What takes several steps mostly ends here, and its answer goes along.
-		if (executor.ready()) co_await Yield{job};
+		// What takes several steps mostly ends here, and its answer goes along. And others have
+		// their turn, as who asks without a pause never has us sleep.
+		co_await Yield{job};
 		batching = false;
 		output.flush();
 		CO_TRY(next);

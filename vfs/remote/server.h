@@ -31,10 +31,11 @@ private:
 public:
 	/*
 	 * What a client may hold: 16 KiB of memory for each operation that waits and at most twice
-	 * IO_MAX for its bytes, and some hundred bytes for each node and handle.
+	 * IO_MAX for its bytes, 16 KiB for each handle while they close, and some hundred bytes for
+	 * each node.
 	 */
 	static constexpr fuse::Session::Limits LIMITS{
-		.operations = 256, .nodes = size_t{1} << 16, .handles = 4096};
+		.operations = 256, .nodes = size_t{1} << 16, .handles = 1024};
 
 	/*
 	 * The client sees what is below `root` (wrapped already in what it may do: rules.h); `label` is

@@ -271,10 +271,11 @@ int main(int count, char **arguments)
 			where, 1e6 / median(trips), 1e6 / median(one), median(trips) / median(one));
 		printf("file over a channel, %s: reads of 64 B, %zu at a time: %.0f/s (aim: 500000)\n",
 			where, DEPTH, median(many));
+		// On one CPU the copies of both sides, each a memcpy, come one after the other.
 		printf("file over a channel, %s: reads of 64 KiB, %zu at a time: %.2f GB/s, memcpy %.2f "
-			   "GB/s, ratio %.2f (aim: 0.30)\n",
+			   "GB/s, ratio %.2f%s\n",
 			where, LARGE_DEPTH, median(large) * LARGE * 1e-9, median(memory) * LARGE * 1e-9,
-			median(large) / median(memory));
+			median(large) / median(memory), cpu ? " (aim: 0.30)" : "");
 		fflush(stdout);
 	}
 }

@@ -83,7 +83,8 @@ public:
 				to[i] = queue.ring[(queue.consumed + i) % queue.ring.size()];
 			if (header.len > queue.filled()) break;
 			queue.consumed += header.len;
-			if (header.unique > 2 && !(header.unique & 1)) _asked.push_back(header.unique);
+			if (!(header.unique >> 63) && header.opcode != FUSE_FORGET && !(header.unique & 1))
+				_asked.push_back(header.unique);
 		}
 		queue.changed.raise_all();
 	}

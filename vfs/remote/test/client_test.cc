@@ -175,6 +175,21 @@ TEST_F(Remote_client, has_the_server_give_up_what_is_cancelled)
 	EXPECT_EQ(read, 0u);
 }
 
+TEST_F(Remote_client, leaves_many_directories_at_once)
+{
+	std::vector<std::unique_ptr<Running>> users;
+	std::vector<Names> names(50);
+	for (Names &each : names) {
+		users.push_back(std::make_unique<Running>(tree.executor));
+		users.back()->start(to.client.list(users.back()->job(), "", each));
+	}
+	tree.executor.run_ready();
+	for (auto const &user : users) EXPECT_TRUE(user->done() && user->result().ok());
+	for (Names const &each : names) EXPECT_EQ(each.names.size(), 2u);
+	EXPECT_EQ(to.server.open_files(), 0u);
+	EXPECT_EQ(text_at("nothing").error(), Error::NOT_FOUND);
+}
+
 TEST_F(Remote_client, fails_what_waits_when_the_server_ends)
 {
 	unsigned read = 0;
