@@ -93,14 +93,11 @@ void Broker::_hello(Member &from, Bytes body)
 	if (!version || *version < LOCAL_VERSION)
 		return broken(from.id, "it speaks a protocol that is too old");
 	bool const again = std::exchange(from.version, *version);
-	if (operators(from.id) && !again) return;
-	Domain *const domain = operators(from.id) ? nullptr : &static_cast<Domain &>(from);
+	bool const domain = !operators(from.id);
 	// Where a broker has died before it heard the answer to its HELLO, there is one too many.
-	if (again && domain && domain->adopted) return;
-	if (again) return broken(from.id, "it has said HELLO twice");
-	domain->greeted = true;
-	_set(*domain, State::RUNNING);
-	_connect_waiting(*domain);
+	if (again && !(domain && find(from.id)->adopted))
+		return broken(from.id, "it has said HELLO twice");
+	if (domain && !again) _run(static_cast<Domain &>(from));
 }
 
 void Broker::broken(Party from, std::string_view reason)

@@ -69,20 +69,19 @@ struct Call
 	std::array<uint8_t, qrexec::IDENT_BYTES> ident{}; // as the caller has sent it
 };
 
-struct Refusal
+struct Refused
 {
 	std::string caller;
 	std::string target; // as the caller wrote it, or where the policy sent it
 	std::string service;
 	std::string reason;
+	bool operator==(Refused const &) const = default;
+};
+
+struct Refusal : Refused
+{
 	uint64_t count = 1;
 	uint64_t last_us = 0;
-
-	bool same_as(Refusal const &other) const
-	{
-		return caller == other.caller && target == other.target && service == other.service &&
-			reason == other.reason;
-	}
 };
 
 /* Either side of calls: a domain, or a connection of the operator's. */
@@ -163,6 +162,7 @@ private:
 	void _set(Domain &domain, State state, uint64_t due_us = 0);
 	void _want(Domain &domain, bool by_operator = false);
 	void _stop(Domain &domain, State next);
+	void _run(Domain &domain);
 	void _leave(Domain &domain);
 	void _over(Domain &domain, End const &end);
 	void _start(Domain &domain, unsigned &starts);
@@ -177,15 +177,14 @@ private:
 	void _trigger(Member &caller, qrexec::Type type, Bytes body);
 	void _connect(Call &call);
 	void _fail(Call &call, std::string const &reason);
-	void _connect_waiting(Domain &target);
 	void _refuse_waiting(Domain &target, std::string const &reason, uint64_t waited_us = 0);
 	void _terminated(Member const &by, qrexec::Exec_params params);
 	bool _end(Call &call, bool calling, bool serving);
 	void _part(Party party);
 
 	// refusals.cc: what isn't allowed.
-	void _refuse(Member &caller, Bytes ident, Refusal refusal);
-	void _log(Member &caller, Refusal const &refusal);
+	void _refuse(Member &caller, Bytes ident, Refused refused);
+	void _log(Member &caller, Refused const &refused);
 
 	// operator.cc: what the operator asks for.
 	void _admin(Operator &from, Admin what, Bytes body);
@@ -229,7 +228,7 @@ public:
 	bool connected(Party party);
 
 	/* Ends all domains, those first that others don't need. */
-	void shut_down();
+	void shut_down() { _ending = true, _wake(0); }
 
 	/* All have ended after `shut_down`, and who asked for it was told. */
 	bool finished() const;

@@ -26,12 +26,9 @@ bool offers(Domain_plan const &plan, std::string_view service)
 bool comes(Domain const &target)
 {
 	bool const on_call = target.plan.start == Start::ON_CALL;
-	switch (target.state) {
-	case State::STOPPED: return on_call;
-	case State::STOPPING: return target.next ? target.next == State::WAITING : on_call;
-	case State::FAILED: return false;
-	default: return true;
-	}
+	if (target.state == State::STOPPING)
+		return target.next ? *target.next == State::WAITING : on_call;
+	return target.state == State::STOPPED ? on_call : target.state != State::FAILED;
 }
 
 /* Where the rule stands that has decided, if one has. */
@@ -163,17 +160,10 @@ void Broker::_fail(Call &call, std::string const &reason)
 {
 	Member &caller = *_member(call.caller);
 	std::array const ident = call.ident;
-	Refusal refusal{caller.name, std::string(name_of_party(call.target)), call.service, reason};
+	Refused refused{caller.name, _by_id.at(call.target).name, call.service, reason};
 	_end(call, true, true);
 	_calls.erase(uint32_t{call.port});
-	_refuse(caller, ident, std::move(refusal));
-}
-
-/* Its target has come. */
-void Broker::_connect_waiting(Domain &target)
-{
-	for (uint32_t const port : std::exchange(target.waiting, {}))
-		if (auto const found = _calls.find(port); found != _calls.end()) _connect(found->second);
+	_refuse(caller, ident, std::move(refused));
 }
 
 /* Its target doesn't come, or hasn't come to calls that have waited so long. */

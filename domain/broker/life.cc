@@ -41,6 +41,15 @@ void Broker::_stop(Domain &domain, State next)
 	if (next == State::STOPPED) _refuse_waiting(domain, "its target was stopped");
 }
 
+/* It has said HELLO: calls that have waited are made. */
+void Broker::_run(Domain &domain)
+{
+	domain.greeted = true;
+	_set(domain, State::RUNNING);
+	for (uint32_t const port : std::exchange(domain.waiting, {}))
+		if (auto const found = _calls.find(port); found != _calls.end()) _connect(found->second);
+}
+
 /* Its gate is closed. */
 void Broker::_leave(Domain &domain)
 {
@@ -123,12 +132,6 @@ void Broker::_look_at(Domain &domain, unsigned &starts)
 	_host.kill(domain.id);
 	domain.due_us = _now_us + GRACE_US;
 	_wake(domain.due_us);
-}
-
-void Broker::shut_down()
-{
-	_ending = true;
-	_wake(0);
 }
 
 void Broker::_stop_unneeded()

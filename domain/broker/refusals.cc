@@ -4,17 +4,17 @@
 namespace bulkhead::domain {
 
 /* Tells the caller no more than that; the operator gets to know why. */
-void Broker::_refuse(Member &caller, Bytes ident, Refusal refusal)
+void Broker::_refuse(Member &caller, Bytes ident, Refused refused)
 {
 	++caller.calls_refused;
-	for (std::string *const name : {&refusal.target, &refusal.service}) {
+	for (std::string *const name : {&refused.target, &refused.service}) {
 		name->resize(std::min(name->size(), NAME_SHOWN_MAX));
 		qrexec::sanitize(*name, "+@:");
 	}
-	refusal.last_us = _now_us;
-	_log(caller, refusal);
-	auto const same = [&](Refusal const &other) { return other.same_as(refusal); };
-	auto const own = [&](Refusal const &other) { return other.caller == refusal.caller; };
+	_log(caller, refused);
+	auto const same = [&](Refused const &other) { return other == refused; };
+	auto const own = [&](Refused const &other) { return other.caller == refused.caller; };
+	Refusal refusal{refused, 1, _now_us};
 	auto place = std::ranges::find_if(_refusals, same);
 	if (place != _refusals.end())
 		refusal.count += place->count;
@@ -30,7 +30,7 @@ void Broker::_refuse(Member &caller, Bytes ident, Refusal refusal)
 }
 
 /* Some lines a second of each caller, so that nobody fills the log. */
-void Broker::_log(Member &caller, Refusal const &refusal)
+void Broker::_log(Member &caller, Refused const &refused)
 {
 	if (_now_us - caller.lines_since_us >= 1'000'000) {
 		caller.lines_since_us = _now_us;
@@ -38,8 +38,8 @@ void Broker::_log(Member &caller, Refusal const &refusal)
 	}
 	if (++caller.lines <= REFUSAL_LINES_MAX)
 		_host.log(Level::WARNING,
-			caller.name + ": refused " + refusal.service + " at " +
-				(refusal.target.empty() ? "@default" : refusal.target) + ": " + refusal.reason);
+			caller.name + ": refused " + refused.service + " at " +
+				(refused.target.empty() ? "@default" : refused.target) + ": " + refused.reason);
 	if (caller.lines == REFUSAL_LINES_MAX)
 		_host.log(Level::WARNING, caller.name + ": refusals go on; the status counts them");
 }
