@@ -184,7 +184,10 @@ void Machine::_adopt(Domain_plan const &plan, Descriptors &stored)
 	Party const party = _broker.id_of(plan.name);
 	auto const gate = stored.find(plan.name + ".gate");
 	auto const process = stored.find(plan.name + ".process");
-	if (gate == stored.end() || process == stored.end()) return;
+	if (gate == stored.end() || process == stored.end()) {
+		if (stored.erase(plan.name + ".down")) _broker.rest(party);
+		return;
+	}
 	pid_t const number = static_cast<pid_t>(pid_of(process->second.value()));
 	_enter(party,
 		{.name = plan.name,
@@ -262,6 +265,16 @@ bool Machine::make_channel(uint32_t port, uint32_t ring_bytes)
 	if (!made.ok()) return false;
 	_channel.emplace(std::move(made.value()));
 	return true;
+}
+
+/* The descriptor doesn't matter, only that there is one of this name. */
+void Machine::down(Party party, bool is)
+{
+	std::string const name = _broker.find(party)->plan.name + ".down";
+	if (is)
+		_notify.store(name, _signals.value());
+	else
+		_notify.forget(name);
 }
 
 void Machine::log(Level level, std::string_view line)

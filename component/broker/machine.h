@@ -83,6 +83,7 @@ private:
 	bool room(Party) override;
 	bool make_channel(uint32_t port, uint32_t ring_bytes) override;
 	void drop_channel() override { _channel.reset(); }
+	void down(Party, bool) override;
 	void log(Level, std::string_view line) override;
 	domain::Answer reload() override;
 

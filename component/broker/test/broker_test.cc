@@ -107,6 +107,20 @@ TEST_F(A_broker, that_is_killed_leaves_domains_and_calls_running)
 	EXPECT_EQ(stop(), 0);
 }
 
+TEST_F(A_broker, that_takes_over_leaves_alone_what_was_stopped)
+{
+	ASSERT_TRUE(start_with(TWO));
+	Operator before(socket());
+	ASSERT_EQ(before.ask(Admin::STOP, "client").error, 0);
+	ASSERT_EQ(kill(before.status()["pid"], SIGKILL), 0);
+	ASSERT_TRUE(until([&] { return Operator(socket()).connected(); }));
+	Operator after(socket());
+	ASSERT_TRUE(until_state(after, "server", "running"));
+	EXPECT_EQ(after.status_of("client")["state"], "stopped");
+	EXPECT_EQ(after.ask(Admin::START, "client").error, 0);
+	EXPECT_EQ(stop(), 0);
+}
+
 TEST_F(A_broker, ends_what_an_earlier_one_has_left_and_no_manifest_has)
 {
 	ASSERT_TRUE(start_with(std::string(TWO) + misbehaving("gone", "")));
