@@ -12,6 +12,7 @@
 //	[export.dev]             # a component: what other domains may have of the tree
 //	[[export.dev.client]]    # a component: what one of them may do
 
+#include "domain/manifest/fault.h"
 #include "vfs/config.h"
 
 #include <string>
@@ -19,19 +20,9 @@
 
 namespace bulkhead::host_system {
 
-/* Both count from 1; 0 where there is none. */
-struct Position
-{
-	unsigned line = 0;
-	unsigned column = 0;
-};
-
-struct Fault
-{
-	Position at;
-	std::string problem; // half a sentence: "unknown key 'chipselect' in [device.tpm0]"
-	std::string remedy; // may be empty
-};
+using domain::Fault;
+using domain::Position;
+using domain::printable;
 
 struct Value
 {
@@ -113,9 +104,6 @@ struct Manifest
 	std::string describe_faults() const;
 };
 
-/* A manifest is at most this long, in bytes. */
-inline constexpr size_t MANIFEST_MAX = size_t{1} << 20;
-
 /* Whom the manifest is for: each knows sections of its own beside buses, devices and files. */
 enum class Audience : uint8_t {
 	SERVE, // `bulkhead serve`: [serve], [plugin.…]
@@ -144,8 +132,5 @@ Path_problem tidy_path(std::string &path);
  * there are.
  */
 std::string suggestion(std::string_view wrong, std::span<vfs::Key const> known);
-
-/* What is shown of a text of unknown origin: no control characters, and so many bytes at most. */
-std::string printable(std::string_view text, size_t size_max = 160);
 
 } // namespace bulkhead::host_system

@@ -1,3 +1,4 @@
+#include "domain/manifest/toml.h"
 #include "sdk/host_system/manifest.h"
 
 #include <gmock/gmock.h>
@@ -102,7 +103,7 @@ TEST(Manifest, what_is_no_toml_is_told_where_it_stops)
 	EXPECT_THAT(faults_of("[serve]\nmount = \"\xff\xfe\"\n"), HasSubstr("m.toml:2:"));
 	EXPECT_THAT(faults_of("[serve]\nn = 99999999999999999999999\n"), HasSubstr("m.toml:2:"));
 	EXPECT_THAT(faults_of("a = " + std::string(100'000, '[')), HasSubstr("m.toml:1:"));
-	EXPECT_THAT(faults_of(std::string(MANIFEST_MAX + 1, '#')), HasSubstr("larger than 1 MiB"));
+	EXPECT_THAT(faults_of(std::string(domain::TOML_MAX + 1, '#')), HasSubstr("larger than 1 MiB"));
 }
 
 TEST(Manifest, characters_beyond_ascii_stand_in_quotes_only)
