@@ -77,6 +77,73 @@ _bulkhead_policy()
 	if [[ $word == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word"); fi
 }
 
+# Words of the running system: domains, or systems.
+_bulkhead_domains()
+{
+	local system=() i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		if [[ ${COMP_WORDS[i]} == --system ]]; then system=(--system "${COMP_WORDS[i + 1]}"); fi
+	done
+	bulkhead ps "${system[@]}" 2>/dev/null | awk '/^DOMAIN /{list = 1; next} list{print $1}'
+}
+
+_bulkhead_systems()
+{
+	local directory=${BULKHEAD_RUN_DIR:-/run/bulkhead}
+	if [[ -z ${BULKHEAD_RUN_DIR-} ]] && ((EUID != 0)); then
+		directory=/tmp/bulkhead-$EUID
+		if [[ -n ${XDG_RUNTIME_DIR-} ]]; then directory=$XDG_RUNTIME_DIR/bulkhead; fi
+	fi
+	compgen -G "$directory/*/control" | awk -F/ '{print $(NF - 1)}'
+}
+
+# `bulkhead ps`, `call` and the like, whose name is the word with this number.
+_bulkhead_running()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options='' domains=0 i given=0
+	COMPREPLY=()
+	for ((i = $1 + 1; i < COMP_CWORD; i++)); do
+		if [[ ${COMP_WORDS[i]} == -- ]]; then
+			if declare -F _command_offset >/dev/null; then _command_offset "$((i + 1))"; fi
+			return
+		fi
+		if [[ ${COMP_WORDS[i]} != -* && ${COMP_WORDS[i - 1]} != -@(-system|n|-lines|d|-delay|o|-output) ]]; then
+			((++given))
+		fi
+	done
+	case $previous in
+	--system)
+		mapfile -t COMPREPLY < <(compgen -W "$(_bulkhead_systems)" -- "$word")
+		return
+		;;
+	-o | --output)
+		compopt -o default
+		return
+		;;
+	-n | --lines | -d | --delay) return ;;
+	esac
+	case ${COMP_WORDS[$1]} in
+	ps) options='--json' ;;
+	top) options='--delay --once --json' ;;
+	graph) options='--output --json' ;;
+	logs) options='--follow --lines' domains=1 ;;
+	stop) options='--all' domains=1 ;;
+	start | restart | call) domains=1 ;;
+	mount)
+		options='--read-only --allow-other' domains=1
+		if ((given == 2)) && [[ $word != -* ]]; then
+			compopt -o dirnames
+			return
+		fi
+		;;
+	esac
+	if [[ $word == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options --system --help" -- "$word")
+	elif ((domains && given == 0)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(_bulkhead_domains)" -- "$word")
+	fi
+}
+
 _bulkhead()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
@@ -94,19 +161,25 @@ _bulkhead()
 		_bulkhead_policy "$((i + 1))"
 		return
 	fi
+	if [[ $command == @(ps|top|graph|logs|start|stop|restart|reload|call|mount) ]]; then
+		_bulkhead_running "$i"
+		return
+	fi
 	COMPREPLY=()
 	case $previous in
-	-m | --mount)
+	-m | --mount | --run-dir)
 		compopt -o dirnames
 		return
 		;;
 	--ready-fd | --depth) return ;;
 	esac
 	case $command in
-	'') mapfile -t COMPREPLY < <(compgen -W 'serve tree stat doctor vchan policy completion --help --version' -- "$word") ;;
-	serve)
+	'') mapfile -t COMPREPLY < <(compgen -W 'run ps top call logs start stop restart reload mount graph serve tree stat doctor vchan policy completion --help --version' -- "$word") ;;
+	serve | run)
 		if [[ $word == -* ]]; then
-			mapfile -t COMPREPLY < <(compgen -W '--mount --check --ready-fd --verbose --help' -- "$word")
+			local options='--check --ready-fd --verbose --help'
+			if [[ $command == run ]]; then options+=' --run-dir'; else options+=' --mount'; fi
+			mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
 		else
 			compopt -o filenames
 			mapfile -t COMPREPLY < <(compgen -f -X '!*.toml' -- "$word" && :; compgen -d -- "$word")
