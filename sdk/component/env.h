@@ -61,8 +61,8 @@ public:
 	struct Limits
 	{
 		size_t calls = 256; // served at a time
-		size_t waiting =
-			64; // more that wait until one of those has ended; others are ended at once
+		size_t of_a_caller = 64; // of those, so that none keeps others from being served
+		size_t waiting = 64; // more that wait, a quarter of them of a caller; others are ended
 		size_t frame_bytes = 16 * 1024; // of the job of each
 		uint64_t grace_us = 250'000; // see `run`
 	};

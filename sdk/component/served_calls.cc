@@ -118,16 +118,38 @@ void Served_calls::called(qrexec::Command_line const &command, Exec_params param
 		.taker = _taker_of(command.service)};
 	// Without its descriptors, as we have too many, it can't be taken.
 	if (!call.call.end.memory) return _gate.tell_end(params);
-	if (live() < _limits.calls) return _start(std::move(call));
-	if (_waiting.size() == _limits.waiting) return _gate.tell_end(params);
+	if (_may_start(params.domain)) return _start(std::move(call));
+	if (!_may_wait(params.domain)) return _gate.tell_end(params);
 	_waiting.push_back(std::move(call));
+}
+
+bool Served_calls::_may_start(uint32_t caller) const
+{
+	auto const found = _live_of.find(caller);
+	return live() < _limits.calls &&
+		(found == _live_of.end() || found->second < _limits.of_a_caller);
+}
+
+bool Served_calls::_may_wait(uint32_t caller) const
+{
+	auto const of_caller = std::ranges::count_if(
+		_waiting, [&](Waiting const &waiting) { return waiting.call.domain == caller; });
+	return _waiting.size() < _limits.waiting &&
+		static_cast<size_t>(of_caller) < std::max<size_t>(_limits.waiting / 4, 1);
+}
+
+void Served_calls::_one_less(uint32_t caller)
+{
+	auto const found = _live_of.find(caller);
+	if (found != _live_of.end() && --found->second == 0) _live_of.erase(found);
 }
 
 void Served_calls::_start(Waiting waiting)
 {
 	Exec_params const params{waiting.call.domain, waiting.call.port};
 	if (waiting.taker && waiting.taker->ends) {
-		_given.insert(params.port);
+		_given.emplace(params.port, params.domain);
+		++_live_of[params.domain];
 		_gate.many = live() > 1;
 		return waiting.taker->ends(std::move(waiting.call));
 	}
@@ -140,6 +162,7 @@ void Served_calls::_start(Waiting waiting)
 	if (!slot.start(service, std::move(waiting.call))) return _gate.tell_end(params);
 	_free.pop_back();
 	++_running;
+	++_live_of[params.domain];
 	_choose_spin();
 }
 
@@ -154,6 +177,7 @@ void Served_calls::_choose_spin()
 void Served_calls::_ended(Slot &slot, Exec_params params)
 {
 	--_running;
+	_one_less(params.domain);
 	_free.push_back(&slot);
 	_gate.tell_end(params);
 	_choose_spin();
@@ -162,17 +186,23 @@ void Served_calls::_ended(Slot &slot, Exec_params params)
 
 bool Served_calls::given_ended(uint32_t port)
 {
-	if (_given.erase(port) == 0) return false;
+	auto const found = _given.find(port);
+	if (found == _given.end()) return false;
+	_one_less(found->second);
+	_given.erase(found);
 	_go_on();
 	return true;
 }
 
 void Served_calls::_go_on()
 {
-	while (!_waiting.empty() && live() < _limits.calls) {
-		Waiting next = std::move(_waiting.front());
-		_waiting.pop_front();
-		_start(std::move(next));
+	while (live() < _limits.calls) {
+		auto const next = std::ranges::find_if(
+			_waiting, [&](Waiting const &waiting) { return _may_start(waiting.call.domain); });
+		if (next == _waiting.end()) break;
+		Waiting call = std::move(*next);
+		_waiting.erase(next);
+		_start(std::move(call));
 	}
 	if (live() == 0) _idle();
 }

@@ -7,7 +7,7 @@
 
 #include <deque>
 #include <functional>
-#include <set>
+#include <map>
 #include <vector>
 
 namespace bulkhead::component {
@@ -39,11 +39,15 @@ private:
 	std::vector<std::unique_ptr<Slot>> _slots{};
 	std::vector<Slot *> _free{};
 	std::deque<Waiting> _waiting{};
-	std::set<uint32_t> _given{}; // ports of those whose ends were passed on
+	std::map<uint32_t, uint32_t> _given{}; // callers of those whose ends were passed on, by port
+	std::map<uint32_t, size_t> _live_of{}; // by caller
 	size_t _running = 0; // of `_slots`
 
 	Taker *_taker_of(std::string_view service);
+	bool _may_start(uint32_t caller) const;
+	bool _may_wait(uint32_t caller) const;
 	void _start(Waiting);
+	void _one_less(uint32_t caller);
 	void _ended(Slot &, qrexec::Exec_params);
 	void _go_on();
 	void _choose_spin();

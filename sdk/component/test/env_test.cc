@@ -93,6 +93,13 @@ protected:
 		answer.done = true;
 	}
 
+	static Root finish(Job &job, Loop_channel &channel, std::optional<int> &code)
+	{
+		static_cast<void>(co_await channel.finish(job));
+		auto const said = co_await channel.exit_code(job);
+		if (said.ok()) code = said.value();
+	}
+
 	void ask(std::string_view target, std::string_view service, std::string_view text)
 	{
 		_answer = {};
@@ -257,7 +264,7 @@ TEST_F(Env_test, a_caller_that_has_gone_ends_the_service)
 
 TEST_F(Env_test, serves_no_more_than_its_limit_at_a_time)
 {
-	Env small(_loop, {.calls = 2, .waiting = 1});
+	Env small(_loop, {.calls = 2, .of_a_caller = 2, .waiting = 1});
 	Echo echo;
 	small.serve("test.Echo", echo);
 	ASSERT_TRUE(small.start(_broker.add("small"), "small"));
@@ -272,6 +279,69 @@ TEST_F(Env_test, serves_no_more_than_its_limit_at_a_time)
 	until([&] { return echo.calls == 3; });
 	ends.clear();
 	until([&] { return _broker.calls().empty(); });
+}
+
+TEST_F(Env_test, no_caller_keeps_others_from_being_served)
+{
+	Env fair(_loop, {.calls = 4, .of_a_caller = 2, .waiting = 4});
+	Echo echo;
+	fair.serve("test.Echo", echo);
+	ASSERT_TRUE(fair.start(_broker.add("fair"), "fair"));
+	_loop.stop();
+	EXPECT_EQ(fair.run(), 0);
+	std::vector<linux_host::Channel_end> ends;
+	for (int i = 0; i < 6; ++i)
+		ends.push_back(std::move(_broker.call("work", "fair", "test.Echo").value()));
+	// Two are served and one waits; then another caller comes.
+	auto other = _broker.call("vault", "fair", "test.Echo");
+	until([&] { return echo.calls == 3; });
+	EXPECT_EQ(echo.last, "test.Echo||vault");
+	ends.clear();
+	until([&] { return echo.calls == 4; });
+}
+
+TEST_F(Env_test, more_wishes_than_the_gate_holds_are_sent_later)
+{
+	begin();
+	_broker.refuse = [](auto, auto, auto) { return true; };
+	unsigned denied = 0;
+	for (int i = 0; i < 3000; ++i)
+		_work.call("vault", "test.Echo", [&](Env::Given_end end) {
+			denied += !end.end.ok() && end.end.error() == Error::DENIED;
+		});
+	until([&] { return denied == 3000; });
+}
+
+TEST_F(Env_test, what_is_being_served_may_end_after_the_gate)
+{
+	begin();
+	until([&] { return _broker.greetings("vault") == 1; });
+	Loop_channel channel(_loop);
+	ASSERT_TRUE(channel
+			.adopt(
+				std::move(_broker.call("web", "vault", "test.Echo").value()), qrexec::Side::CALLER)
+			.ok());
+	until([&] { return _echo.calls == 1; });
+	_broker.close("vault");
+	std::optional<int> code;
+	Root root = finish(_job, channel, code);
+	ASSERT_TRUE(root.start(_job).ok());
+	EXPECT_EQ(_vault.run(), 0); // returns when the call has ended
+	until([&] { return code.has_value(); });
+	EXPECT_EQ(code, 5);
+}
+
+TEST_F(Env_test, what_never_ends_is_ended_some_time_after_the_gate)
+{
+	Env hasty(_loop, {.grace_us = 1000});
+	hasty.serve("test.Echo", _echo);
+	ASSERT_TRUE(hasty.start(_broker.add("hasty"), "hasty"));
+	_loop.stop();
+	EXPECT_EQ(hasty.run(), 0);
+	auto const end = _broker.call("web", "hasty", "test.Echo");
+	until([&] { return _echo.calls == 1; });
+	_broker.close("hasty");
+	EXPECT_EQ(hasty.run(), 0);
 }
 
 TEST_F(Env_test, ends_can_be_passed_on)
