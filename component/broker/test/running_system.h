@@ -1,8 +1,8 @@
 #pragma once
 
-// A system that runs for a test: the real broker below its keeper, with the components as built, in
-// a directory of its own; and the test as its operator. Needs nothing of the machine but what a
-// broker does.
+// A system that runs for a test: the real broker below its keeper, with the components, as they are
+// built or where $BULKHEAD_BROKER and $BULKHEAD_COMPONENTS say, in a directory of its own; and the
+// test as its operator. Needs nothing of the machine but what a broker does.
 
 #include "platform/linux/clock.h"
 #include "sdk/libvchan/shm_transport.h"
@@ -89,7 +89,8 @@ public:
 		if (!mkdtemp(place.data())) abort();
 		_place = place;
 		setenv("BULKHEAD_RUN_DIR", (_place / "run").c_str(), 1);
-		setenv("BULKHEAD_COMPONENTS", BULKHEAD_COMPONENTS_BUILT, 1);
+		setenv("BULKHEAD_COMPONENTS", BULKHEAD_COMPONENTS_BUILT, 0);
+		setenv("BULKHEAD_BROKER", BULKHEAD_BROKER_BUILT, 0);
 		// What a broker leaves behind is ours then.
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 		_mounts = text_of_file("/proc/self/mountinfo");
@@ -132,12 +133,14 @@ public:
 		linux_host::Owned_fd writing(ends[1]);
 		_keeper = fork();
 		if (_keeper == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGTERM);
 			int const errors =
 				open((_place / "errors").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
 			dup2(errors, STDERR_FILENO);
 			std::string const ready = "--ready-fd=" + std::to_string(ends[1]);
 			std::string const path = _place / "system.toml";
-			execl(BULKHEAD_BROKER, BULKHEAD_BROKER, ready.c_str(), path.c_str(), nullptr);
+			char const *const broker = getenv("BULKHEAD_BROKER");
+			execl(broker, broker, ready.c_str(), path.c_str(), nullptr);
 			_exit(127);
 		}
 		writing.reset();
