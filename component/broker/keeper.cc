@@ -1,6 +1,7 @@
 #include "component/broker/keeper.h"
 
 #include "component/broker/notify.h"
+#include "component/broker/plan/options.h"
 #include "platform/linux/clock.h"
 #include "platform/linux/gate.h"
 
@@ -29,13 +30,8 @@ constexpr uint64_t LONG_LIFE_US = 2'000'000;
 constexpr uint64_t BACK_OFF_MIN_US = 50'000;
 constexpr uint64_t BACK_OFF_MAX_US = 1'000'000;
 constexpr size_t MESSAGE_MAX = 4096;
-constexpr int FAILED = 1; // exit code
 
-struct Stored
-{
-	std::string name;
-	Owned_fd descriptor;
-};
+using Stored = std::pair<std::string, Owned_fd>;
 
 class Keeper
 {
@@ -63,7 +59,6 @@ private:
 	bool _take_message();
 	void _take_signal();
 	void _wait(uint64_t until_us);
-	void _end_domains();
 	int _end(int exit_code);
 
 public:
@@ -94,12 +89,12 @@ void Keeper::_become_broker(int socket)
 	std::string names;
 	for (Stored &each : _stored) {
 		// First out of the way of each other.
-		each.descriptor.reset(fcntl(each.descriptor.value(), F_DUPFD_CLOEXEC, end));
-		names.append(names.empty() ? "" : ":").append(each.name);
+		each.second.reset(fcntl(each.second.value(), F_DUPFD_CLOEXEC, end));
+		names.append(names.empty() ? "" : ":").append(each.first);
 	}
 	std::string const kept = std::to_string(fcntl(socket, F_DUPFD, end));
 	int next = FIRST;
-	for (Stored const &each : _stored) dup2(each.descriptor.value(), next++);
+	for (Stored const &each : _stored) dup2(each.second.value(), next++);
 	setenv(KEEPER_VARIABLE, kept.c_str(), 1);
 	setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
 	setenv("LISTEN_FDS", std::to_string(_stored.size()).c_str(), 1);
@@ -145,7 +140,7 @@ void Keeper::_heard(std::string_view text, Owned_fd descriptor)
 		if (line == "STOPPING=1") _stopping = true;
 	}
 	if (remove)
-		std::erase_if(_stored, [&](Stored const &each) { return each.name == name; });
+		std::erase_if(_stored, [&](Stored const &each) { return each.first == name; });
 	else if (store && descriptor)
 		_stored.push_back({std::string(name), std::move(descriptor)});
 	else
@@ -196,17 +191,12 @@ void Keeper::_wait(uint64_t until_us)
 	if (waiting[0].revents) _take_signal();
 }
 
-void Keeper::_end_domains()
-{
-	for (Stored const &each : _stored)
-		if (each.name.ends_with(".process"))
-			syscall(SYS_pidfd_send_signal, each.descriptor.value(), SIGKILL, nullptr, 0);
-}
-
+/* Of what a broker has left. */
 int Keeper::_end(int exit_code)
 {
-	_end_domains();
-	_stored.clear();
+	for (Stored const &each : _stored)
+		if (each.first.ends_with(".process"))
+			syscall(SYS_pidfd_send_signal, each.second.value(), SIGKILL, nullptr, 0);
 	return exit_code;
 }
 

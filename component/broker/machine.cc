@@ -90,8 +90,8 @@ domain::End end_of(int status)
 
 } // namespace
 
-Machine::Machine(Settings settings, Notify &notify)
-	: _settings(std::move(settings)),
+Machine::Machine(Options options, Notify &notify)
+	: _options(std::move(options)),
 	  _notify(notify),
 	  _epoll(epoll_create1(EPOLL_CLOEXEC)),
 	  _broker(*this, random_number(), _clock.now_us())
@@ -279,7 +279,7 @@ void Machine::down(Party party, bool is)
 
 void Machine::log(Level level, std::string_view line)
 {
-	if (level == Level::DEBUG && !_settings.verbose) return;
+	if (level == Level::DEBUG && !_options.verbose) return;
 	bool const bad = level == Level::ERROR || level == Level::WARNING;
 	say((bad ? std::string(name_of(level)) + ": " : std::string()).append(line));
 }
@@ -412,10 +412,10 @@ void Machine::_handle(uint64_t subject, uint32_t events)
 
 domain::Answer Machine::reload()
 {
-	Plan_read read = read_plan(_settings.manifest, _components);
+	Plan_read read = read_plan(_options.manifest, _components);
 	if (read.faults.empty() && read.plan.name != _broker.name())
 		read.faults =
-			_settings.manifest + ": the system's name has changed; stop it, and start it anew\n";
+			_options.manifest + ": the system's name has changed; stop it, and start it anew\n";
 	if (!read.faults.empty() || !_permitted(read.plan, read.faults))
 		return {EINVAL, read.faults + "the manifest and policy of before stay"};
 	policy = read.plan.policy_directory;
@@ -441,9 +441,9 @@ void Machine::_tell_state(uint64_t now_us)
 	if (!_ready && awaited == 0) {
 		_ready = true;
 		_notify.tell("READY=1");
-		if (_settings.ready_fd >= 0) {
-			(void)!write(_settings.ready_fd, "READY=1\n", 8);
-			::close(_settings.ready_fd);
+		if (_options.ready_fd >= 0) {
+			(void)!write(_options.ready_fd, "READY=1\n", 8);
+			::close(_options.ready_fd);
 		}
 	}
 	_sign_due_us = _watchdog_us ? now_us + _watchdog_us : NEVER_US;
@@ -470,7 +470,7 @@ int Machine::run()
 				until_us == NEVER_US ? nullptr : &left, nullptr));
 	}
 	_logs.end();
-	_directory.remove(_notify);
+	_directory.remove();
 	if (!_cgroup.empty()) rmdir(_cgroup.c_str());
 	return 0;
 }

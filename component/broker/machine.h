@@ -5,6 +5,7 @@
 
 #include "component/broker/logs.h"
 #include "component/broker/notify.h"
+#include "component/broker/plan/options.h"
 #include "component/broker/plan/plan_read.h"
 #include "component/broker/run_directory.h"
 #include "domain/broker/broker.h"
@@ -12,29 +13,13 @@
 #include "platform/linux/clock.h"
 #include "platform/linux/vchan/channel.h"
 
-#include <map>
 #include <optional>
 #include <unordered_map>
 
 namespace bulkhead::broker {
 
-using Descriptors = std::map<std::string, linux_host::Owned_fd, std::less<>>;
-
-/* As those of `bulkhead run`, which is replaced by this program. */
-enum Exit_code { WRONG_USE = 2, BAD_MANIFEST = 3, UNABLE = 12, RUNS_ALREADY = 13 };
-
 class Machine final : private domain::Host, private domain::Status_facts
 {
-public:
-	struct Settings
-	{
-		std::string manifest;
-		std::string run_directory;
-		int ready_fd = -1;
-		bool check = false;
-		bool verbose = false;
-	};
-
 private:
 	using Party = domain::Party;
 
@@ -56,7 +41,7 @@ private:
 
 	static constexpr unsigned ROOM = 8;
 
-	Settings _settings;
+	Options _options;
 	Notify &_notify;
 	linux_host::Monotonic_clock _clock{};
 	linux_host::Owned_fd _epoll{};
@@ -115,17 +100,13 @@ private:
 	void _tell_state(uint64_t now_us);
 
 public:
-	Machine(Settings, Notify &);
+	Machine(Options, Notify &);
 
 	/* All that has to be right before anything is started; Exit_code, with words said. */
 	int prepare(Descriptors &stored);
-	bool checks() const { return _settings.check; }
 
 	/* Until all has ended. */
 	int run();
 };
-
-/* A line on the broker's own log. */
-void say(std::string_view line);
 
 } // namespace bulkhead::broker

@@ -78,9 +78,9 @@ void Notify::forget(std::string_view name)
 	if (_stores) _send(std::string("FDSTOREREMOVE=1\nFDNAME=").append(name));
 }
 
-std::map<std::string, linux_host::Owned_fd, std::less<>> take_stored()
+Descriptors take_stored()
 {
-	std::map<std::string, linux_host::Owned_fd, std::less<>> stored;
+	Descriptors stored;
 	int const count = number_of("LISTEN_PID") == getpid() ? number_of("LISTEN_FDS") : 0;
 	std::string_view names = getenv("LISTEN_FDNAMES") ? getenv("LISTEN_FDNAMES") : "";
 	for (int fd = FIRST; fd < FIRST + count; ++fd) {

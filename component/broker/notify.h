@@ -42,7 +42,10 @@ public:
 	void forget(std::string_view name);
 };
 
-/* The descriptors that were kept, by name; those of one name are one. Once in a process. */
-std::map<std::string, linux_host::Owned_fd, std::less<>> take_stored();
+/* By name; those of one name are one. */
+using Descriptors = std::map<std::string, linux_host::Owned_fd, std::less<>>;
+
+/* The descriptors that were kept. Once in a process. */
+Descriptors take_stored();
 
 } // namespace bulkhead::broker

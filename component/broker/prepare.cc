@@ -9,16 +9,6 @@
 #include <unistd.h>
 
 namespace bulkhead::broker {
-void say(std::string_view text)
-{
-	while (!text.empty()) {
-		std::string_view const line = text.substr(0, text.find('\n'));
-		text.remove_prefix(std::min(line.size() + 1, text.size()));
-		std::string const whole = std::string("bulkhead-broker: ").append(line).append("\n");
-		(void)!write(STDERR_FILENO, whole.data(), whole.size());
-	}
-}
-
 /* What the kernel can't do and the manifest doesn't permit to be missing is a fault. */
 bool Machine::_permitted(domain::System_plan const &plan, std::string &faults)
 {
@@ -52,31 +42,29 @@ void Machine::_find_cgroup(std::string const &system, Descriptors &stored)
 
 int Machine::prepare(Descriptors &stored)
 {
-	Plan_read read = read_plan(_settings.manifest, _components);
+	Plan_read read = read_plan(_options.manifest, _components);
 	if (!read.faults.empty()) return say(read.faults), BAD_MANIFEST;
-	std::string const path = _settings.run_directory + "/" + read.plan.name;
-	if (!_settings.check) {
+	std::string const path = _options.run_directory + "/" + read.plan.name;
+	if (!_options.check) {
 		std::string why;
-		auto const opened = _directory.open(path, stored, _notify, why);
-		if (opened == Run_directory::Opened::RUNS_ALREADY) {
-			say("system '" + read.plan.name + "' runs already: " + why +
-				"; stop it before, or give this " + "one another name");
-			return RUNS_ALREADY;
-		}
-		if (opened != Run_directory::Opened::YES) return say(why), UNABLE;
+		int const code = _directory.open(path, stored, _notify, why);
+		if (code == RUNS_ALREADY)
+			why = "system '" + read.plan.name + "' runs already: " + why +
+				"; stop it before, or give this one another name";
+		if (code) return say(why), code;
 		_find_cgroup(read.plan.name, stored);
 	}
 	std::string faults;
 	if (!_permitted(read.plan, faults)) return say(faults), UNABLE;
-	if (_settings.check) {
-		std::string const line = _settings.manifest + ": no faults, " +
+	if (_options.check) {
+		std::string const line = _options.manifest + ": no faults, " +
 			std::to_string(read.plan.domains.size()) + " domains\n";
 		(void)!write(STDOUT_FILENO, line.data(), line.size());
 		return 0;
 	}
 	pid = getpid();
 	since_us = _clock.now_us();
-	manifest = _settings.manifest;
+	manifest = _options.manifest;
 	policy = read.plan.policy_directory;
 	logs = read.plan.logs.empty() ? path : read.plan.logs;
 	std::error_code error;

@@ -18,6 +18,9 @@ using linux_host::Owned_fd;
 constexpr uid_t USERS_FIRST = 0x7000'0000;
 constexpr uid_t USERS = 0x1000'0000;
 
+constexpr unsigned FILES = 256; // open descriptors of a process
+constexpr unsigned FILES_OF_CALL = 10; // and of each call of a program
+
 /* The same each time for a domain, and hardly ever that of another (FNV-1a). */
 uid_t user_of(std::string const &system, std::string const &name)
 {
@@ -94,6 +97,7 @@ bool prepare(Prepared &to, Components &components, std::string const &system,
 	sandbox.memory_bytes = plan.memory_bytes;
 	sandbox.cpu_percent = plan.cpu_percent;
 	sandbox.processes_max = plan.processes_max;
+	sandbox.files_max = FILES + FILES_OF_CALL * plan.calls_max;
 	if (component.sanitized) {
 		for (char const *path : {"/usr", "/lib", "/lib64"})
 			if (access(path, F_OK) == 0) sandbox.binds.push_back({path, path, false});
