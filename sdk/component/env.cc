@@ -38,6 +38,7 @@ struct Env::Inside final : From_broker, qrexec::End_of_turn
 	Served_calls served;
 	bool ready = false; // `run` was called
 	bool broker_waits = false; // for our greeting
+	std::function<void()> when_ready{};
 	bool ended = false; // the gate is closed
 	int exit_code = 0;
 	Job_with_arena<1024> grace_job{loop.executor()};
@@ -180,6 +181,7 @@ void Env::Inside::greet()
 	broker_waits = false;
 	gate.greet();
 	asked.ask_all();
+	if (auto const begin = std::exchange(when_ready, {})) begin();
 }
 
 void Env::Inside::gate_closed()
@@ -292,6 +294,8 @@ void Env::ended(uint32_t domain, uint32_t port)
 	_inside->gate.tell_end({domain, port});
 	_inside->served.given_ended(port);
 }
+
+void Env::when_ready(std::function<void()> begin) { _inside->when_ready = std::move(begin); }
 
 int Env::run()
 {

@@ -44,7 +44,8 @@ protected:
 public:
 	/*
 	 * The call is over when the task has ended; its result is the exit code, which the caller gets.
-	 * Error: the caller gets EXIT_TROUBLE.
+	 * Error: the caller gets EXIT_TROUBLE. The only call there is looks for long before it sleeps
+	 * (`job.spin`), one of many doesn't; a service may choose otherwise.
 	 */
 	virtual Task<int> serve(Job &job, Incoming_call const &call) = 0;
 };
@@ -145,6 +146,10 @@ public:
 		std::string_view target, std::string_view service, std::function<void(Given_end)> done);
 	/* Tells the broker that a call of either kind is over whose end was passed on. */
 	void ended(uint32_t domain, uint32_t port);
+
+	/* Has `run` call this once the broker knows that we are ready: an exit code counts from then
+	 * on. */
+	void when_ready(std::function<void()> begin);
 
 	/*
 	 * Tells the broker that services are ready, and runs the loop; the exit code. Returns after

@@ -34,6 +34,7 @@ private:
 	std::string _caller{};
 	Incoming_call _call{.channel = _channel};
 	Exec_params _params{};
+	unsigned _spin = 0; // as it was chosen for it
 	Root _root{}; // first to go
 
 	static Root _serve(Job &job, Service &service, Incoming_call const &call)
@@ -71,6 +72,7 @@ public:
 		_call.service = name.substr(0, plus);
 		_call.argument = plus < name.size() ? name.substr(plus + 1) : std::string_view();
 		_call.caller = _caller;
+		_job.spin = _spin;
 		_root = _serve(_job, service, _call);
 		if (_root.start(_job, this).ok()) return true;
 		_root = Root();
@@ -78,7 +80,12 @@ public:
 		return false;
 	}
 
-	void spin(unsigned looks) { _job.spin = looks; }
+	/* Unless the service has chosen itself. */
+	void spin(unsigned looks)
+	{
+		if (_job.spin == _spin) _job.spin = looks;
+		_spin = looks;
+	}
 };
 
 Served_calls::Served_calls(
