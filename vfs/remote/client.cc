@@ -594,7 +594,9 @@ Task<void> Client::run(Job &job)
 		}
 	};
 	End const end{*_inside};
+	unsigned const spin = std::exchange(job.spin, LOOKS);
 	Attempt<void> const result = co_await _inside->greet_and_take(job);
+	job.spin = spin;
 	_inside->fail_all(result.ok() ? Error::BROKEN_PIPE : result.error());
 	co_return result;
 }

@@ -112,7 +112,7 @@ struct Kernel_mount::Inside final : linux_host::Loop::Source
 	Task<void> pass_requests(Job &job);
 	Task<void> pass_answers(Job &job);
 	Root run(Job &job, Task<void> task);
-	Attempt<void> begin(Stream &with, unsigned spin);
+	Attempt<void> begin(Stream &with);
 	void end();
 };
 
@@ -337,7 +337,7 @@ Root Kernel_mount::Inside::run(Job &, Task<void> task)
 	finished.raise_all();
 }
 
-Attempt<void> Kernel_mount::Inside::begin(Stream &with, unsigned spin)
+Attempt<void> Kernel_mount::Inside::begin(Stream &with)
 {
 	stream = &with;
 	output.use(stream);
@@ -346,7 +346,7 @@ Attempt<void> Kernel_mount::Inside::begin(Stream &with, unsigned spin)
 	replayed = !init.empty();
 	refuse_from_us = NEVER_US;
 	ended.reset();
-	down_job.spin = spin;
+	down_job.spin = LOOKS;
 	up_root = run(up_job, pass_requests(up_job));
 	down_root = run(down_job, pass_answers(down_job));
 	TRY(up_root.start(up_job));
@@ -395,7 +395,7 @@ Task<void> Kernel_mount::serve(Job &job, Stream &stream)
 	};
 	{
 		End const end{inside};
-		CO_TRY(inside.begin(stream, job.spin));
+		CO_TRY(inside.begin(stream));
 		while (!inside.ended) CO_TRY(co_await inside.finished.wait(job));
 	}
 	if (inside.gone) co_return Error::GONE;

@@ -27,8 +27,8 @@ constexpr size_t SMALL = 64;
 constexpr size_t LARGE = 64 * 1024;
 constexpr size_t FILE_BYTES = 1 << 20;
 constexpr size_t DEPTH = 16;
-constexpr size_t LARGE_DEPTH = 4;
-constexpr vchan::Sizes RINGS{512 * 1024, 512 * 1024};
+constexpr size_t LARGE_DEPTH = 8;
+constexpr vchan::Sizes RINGS{1 << 20, 1 << 20};
 
 // As long as a request to read is, and its answer.
 constexpr size_t REQUEST = 80;
@@ -198,7 +198,6 @@ public:
 		  _answers(loop.executor()),
 		  _main(loop.executor())
 	{
-		_answers.job().spin = vchan::Spin::MOST;
 		_answers.start(_client.run(_answers.job()));
 		_main.start(_open(_main.job(), _client, _file));
 		_run(_main);
