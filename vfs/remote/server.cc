@@ -298,9 +298,7 @@ Task<void> Server::serve(Job &job, Stream &stream)
 	};
 	Leave const leave{inside};
 	CO_TRY(inside.drain_root.start(inside.drain_job));
-	unsigned const spin = std::exchange(job.spin, LOOKS);
 	Attempt<void> const result = co_await inside.serve(job);
-	job.spin = spin;
 	(void)co_await inside.end(job);
 	co_return result;
 }

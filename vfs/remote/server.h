@@ -49,8 +49,9 @@ public:
 	/*
 	 * Serves until the stream ends, or the client says so or breaks the protocol (IO); once. A
 	 * client that doesn't take its answers stalls only itself: no more of its requests are read.
-	 * Errors also: OUT_OF_MEMORY, CANCELLED, OUT_OF_FRAMES. All files are closed by then; whatever
-	 * a plugin does, that takes a few seconds at most.
+	 * `job.spin` says how often the stream is looked at before it sleeps, which is worth it for the
+	 * only client. Errors also: OUT_OF_MEMORY, CANCELLED, OUT_OF_FRAMES. All files are closed by
+	 * then; whatever a plugin does, that takes a few seconds at most.
 	 */
 	Task<void> serve(Job &job, Stream &stream);
 
