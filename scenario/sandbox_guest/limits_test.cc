@@ -9,6 +9,7 @@
 #include <sstream>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 using namespace bulkhead;
 using namespace bulkhead::linux_host;
@@ -114,11 +115,32 @@ TEST(Limits, of_a_group_that_a_killed_broker_left_are_made_anew)
 	EXPECT_FALSE(std::filesystem::exists(sandbox.cgroup));
 }
 
+TEST(Limits, are_somebody_else_s_in_a_group_that_is_not_delegated)
+{
+	std::string const session = std::string(ROOT) + "/session.scope";
+	std::filesystem::create_directory(session);
+	ASSERT_TRUE(write_file(session + "/cgroup.procs", "0"));
+	EXPECT_EQ(parent(), std::string(ROOT) + "/bulkhead");
+	EXPECT_EQ(text_of("/proc/self/cgroup"), "0::/session.scope\n");
+	EXPECT_TRUE(write_file(std::string(ROOT) + "/cgroup.procs", "0"));
+	pid_t const pid = fork();
+	if (pid == 0) {
+		(void)!setresuid(1000, 1000, 1000);
+		std::string why;
+		bool const refused = !delegated_cgroup("bulkhead", why).ok();
+		_exit(!(refused && why.find("Delegate=yes") != std::string::npos));
+	}
+	int status = -1;
+	waitpid(pid, &status, 0);
+	EXPECT_EQ(status, 0);
+}
+
 TEST(Limits, are_for_children_of_a_delegated_group)
 {
 	std::string const unit = std::string(ROOT) + "/bulkhead.service";
 	std::filesystem::create_directory(unit);
 	ASSERT_TRUE(write_file(unit + "/cgroup.procs", "0"));
+	ASSERT_EQ(setxattr(unit.c_str(), "user.delegate", "1", 1, 0), 0); // as systemd does
 	std::string why;
 	Attempt<std::string> const directory = delegated_cgroup("broker", why);
 	ASSERT_TRUE(directory.ok()) << why;

@@ -77,10 +77,11 @@ std::vector<Lack> find_lacks(std::string const &cgroup)
 	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) != 0)
 		lacks.push_back({Ability::SECCOMP, std::string("seccomp: ") + strerror(errno)});
 	if (!landlock_abi(why)) lacks.push_back({Ability::LANDLOCK, why});
-	std::string const parent = cgroup.empty() ? own_cgroup(why) : cgroup;
+	bool own = false;
+	std::string const parent = cgroup.empty() ? group_of_groups(own, why) : cgroup;
 	constexpr char const *CONTROLLERS[]{"memory", "cpu", "pids"};
 	for (unsigned i = 0; i < 3; ++i)
-		if (parent.empty() || !controls(parent, CONTROLLERS[i], why))
+		if (parent.empty() || !controls(parent, !cgroup.empty(), CONTROLLERS[i], why))
 			lacks.push_back({Ability(unsigned(Ability::MEMORY_LIMIT) + i), why});
 	return lacks;
 }

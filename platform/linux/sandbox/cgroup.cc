@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 namespace bulkhead::linux_host {
@@ -76,20 +77,37 @@ bool Cgroup::set(char const *file, std::string const &value)
 	return write_file(_directory.value(), file, value);
 }
 
-bool controls(std::string const &parent, std::string const &controller, std::string &why)
+bool controls(
+	std::string const &parent, bool already, std::string const &controller, std::string &why)
 {
-	if (names(parent + "/cgroup.subtree_control", controller)) return true;
+	if (names(parent + (already ? "/cgroup.subtree_control" : "/cgroup.controllers"), controller))
+		return true;
 	why = parent + " has no controller \"" + controller +
 		"\"; the kernel lacks it, cgroup version 1 has it, or it wasn't delegated (Delegate=yes)";
 	return false;
 }
 
-std::string own_cgroup(std::string &why)
+std::string group_of_groups(bool &own, std::string &why)
 {
-	for (std::string const root : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
-		if (access((root + "/cgroup.controllers").c_str(), F_OK) == 0)
-			for (std::string const &line : words_in(read_file("/proc/self/cgroup")))
-				if (line.starts_with("0::/")) return line.size() > 4 ? root + line.substr(3) : root;
+	for (std::string const root : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
+		if (access((root + "/cgroup.controllers").c_str(), F_OK) != 0) continue;
+		for (std::string const &line : words_in(read_file("/proc/self/cgroup"))) {
+			if (!line.starts_with("0::/")) continue;
+			std::string const group = root + line.substr(3);
+			// systemd marks what it leaves to somebody else, but for users not always.
+			auto const marked = [&](char const *name) {
+				char mark = 0;
+				return getxattr(group.c_str(), name, &mark, 1) == 1 && mark == '1';
+			};
+			own = marked("user.delegate") || marked("trusted.delegate") ||
+				(geteuid() != 0 && access((group + "/cgroup.subtree_control").c_str(), W_OK) == 0);
+			if (own) return group;
+		}
+		if (access(root.c_str(), W_OK) == 0) return root;
+		why = "no cgroup is delegated; Delegate=yes in the unit, or run it by systemd-run --user "
+			  "--scope -p Delegate=yes";
+		return {};
+	}
 	why = "cgroup version 2 isn't mounted; as root: mount -t cgroup2 none /sys/fs/cgroup, or boot "
 		  "with systemd.unified_cgroup_hierarchy=1";
 	return {};
@@ -101,26 +119,24 @@ using namespace sandbox;
 
 Attempt<std::string> delegated_cgroup(std::string const &name, std::string &why)
 {
-	std::string const own = own_cgroup(why);
-	if (own.empty()) return Error::NOT_SUPPORTED;
-	std::string const below = own + "/" + name;
-	// Only the root of all groups has no type, and may have processes beside limits.
-	bool const root = access((own + "/cgroup.type").c_str(), F_OK) != 0;
+	bool own = false;
+	std::string const group = group_of_groups(own, why);
+	if (group.empty()) return Error::NOT_SUPPORTED;
+	std::string const below = group + "/" + name;
 	bool good = mkdir(below.c_str(), 0755) == 0 || errno == EEXIST;
-	if (!root)
-		for (std::string const &pid : words_in(read_file(own + "/cgroup.procs")))
+	// A group other than the root of all can't have both processes and limits for others.
+	if (own)
+		for (std::string const &pid : words_in(read_file(group + "/cgroup.procs")))
 			good = good && (write_file(AT_FDCWD, below + "/cgroup.procs", pid) || errno == ESRCH);
 	if (!good) {
 		Error const error = error_of_errno(errno);
-		why = below + ": " + strerror(errno) +
-			"; have systemd delegate it: Delegate=yes in the unit, or systemd-run --user --scope "
-			"-p Delegate=yes";
+		why = below + ": " + strerror(errno);
 		return error;
 	}
-	std::string const parent = root ? below : own;
-	for (std::string const &group : {own, parent})
+	std::string const parent = own ? group : below;
+	for (std::string const &limiting : {group, parent})
 		for (char const *const controller : {"+memory", "+cpu", "+pids"})
-			(void)write_file(AT_FDCWD, group + "/cgroup.subtree_control", controller);
+			(void)write_file(AT_FDCWD, limiting + "/cgroup.subtree_control", controller);
 	return parent;
 }
 

@@ -32,11 +32,14 @@ public:
 	void keep() { _path.clear(); }
 };
 
-/* Whether groups below `parent` can be limited by "memory", "cpu" or "pids". */
-bool controls(std::string const &parent, std::string const &controller, std::string &why);
+/* Whether groups below `parent` are limited by "memory", "cpu" or "pids", or (not `already`) may
+ * be. */
+bool controls(
+	std::string const &parent, bool already, std::string const &controller, std::string &why);
 
-/* The group that this process is in, as a directory; empty: `why`. */
-std::string own_cgroup(std::string &why);
+/* A directory in which groups may be made: this process's `own`, if that is delegated, or the root
+ * of all. Empty: `why`. */
+std::string group_of_groups(bool &own, std::string &why);
 
 /* A text to an existing file; false with errno. */
 bool write_file(int directory, std::string const &name, std::string const &text);

@@ -51,7 +51,7 @@ Attempt<void> limit(Plan &plan, std::string &why)
 		if (plan.cgroup.set(limit.file, std::to_string(limit.value) + limit.unit)) continue;
 		std::string reason = sandbox.cgroup + "/" + limit.file + ": " + strerror(errno);
 		std::string const parent = sandbox.cgroup.substr(0, sandbox.cgroup.rfind('/'));
-		(void)controls(parent, std::string(limit.file, strcspn(limit.file, ".")), reason);
+		(void)controls(parent, true, std::string(limit.file, strcspn(limit.file, ".")), reason);
 		TRY(lacks(sandbox, limit.ability, reason, why));
 		if (limit.ability == Ability::MEMORY_LIMIT) plan.address_space_bytes = limit.value;
 	}

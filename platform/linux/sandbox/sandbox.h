@@ -47,10 +47,10 @@ struct Lack
 std::vector<Lack> find_lacks(std::string const &cgroup);
 
 /*
- * The directory below which this process may make groups with limits (Sandbox::cgroup), for which
- * it may have to move itself and its fellows to the group `name` there. Call it before anything
- * else is in this process's group. Errors: NOT_SUPPORTED, DENIED and others of a file; `why`: what
- * to do.
+ * The directory below which this process may make groups with limits (Sandbox::cgroup): its own
+ * group if systemd has delegated that, from which it and its fellows then move to the group `name`
+ * there; else, for root, a group `name` in the root of all. Errors: NOT_SUPPORTED, DENIED and
+ * others of a file; `why`: what to do.
  */
 Attempt<std::string> delegated_cgroup(std::string const &name, std::string &why);
 
