@@ -36,7 +36,7 @@ struct Served_tree
 	explicit Served_tree(Executor &e) : executor(e)
 	{
 		vfs::Ram_limits const limits{.bytes = 16 << 20, .nodes = 256};
-		auto ram = vfs::create_ram(heap, calendar, limits).value();
+		auto ram = vfs::create_ram(heap, calendar, limits, {.mode = 01777}).value();
 		BULKHEAD_ASSERT(tree.attach("/ram", std::move(ram)).ok());
 		BULKHEAD_ASSERT(tree.attach("/mailbox", Ref<vfs::Node>(mailbox)).ok());
 	}
