@@ -84,7 +84,10 @@ bool Host::start(std::string const &socket)
 		return false;
 	}
 	_services.offer();
-	return _start_program();
+	_env.when_ready([this] {
+		if (!_start_program()) _env.stop(1);
+	});
+	return true;
 }
 
 void Host::ended(pid_t process, int exit_code)

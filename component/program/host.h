@@ -9,9 +9,9 @@
 namespace bulkhead::component {
 
 /*
- * Belongs to the loop's thread. The domain's program is started first of all; when it ends, the
- * domain does, with its exit code. Where there are services, too, and the code is 0, it goes on:
- * then the program has only prepared what they need.
+ * Belongs to the loop's thread. The domain's program is started when the broker has greeted; when
+ * it ends, the domain does, with its exit code. Where there are services, too, and the code is 0,
+ * it goes on: then the program has only prepared what they need.
  */
 class Host final : private Reaper::Events
 {

@@ -11,8 +11,8 @@ using namespace bulkhead::component;
 
 namespace {
 
-// A call has a channel, pipes, a process: so many descriptors at most; and there are others.
-constexpr size_t DESCRIPTORS_PER_CALL = 12;
+// A call has a channel, pipes, a process: seven descriptors, and some more while it begins.
+constexpr size_t DESCRIPTORS_PER_CALL = 10;
 constexpr size_t OTHER_DESCRIPTORS = 64;
 constexpr size_t CALLS_MAX = 4096;
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "component/qrexec/host/log.h"
 #include "sdk/component/channel_stream.h"
+#include "vchan/spin.h"
 
 #include <algorithm>
 #include <optional>
@@ -83,7 +84,9 @@ public:
 		  _service("bulkhead.File+" + mount.name),
 		  _kernel(env.loop(), std::move(fuse)),
 		  _job(env.loop().executor())
-	{}
+	{
+		_job.spin = vchan::Spin::MOST;
+	}
 
 	Attempt<void> start()
 	{

@@ -77,5 +77,20 @@ TEST(Program_domains, write_to_their_log_and_end_when_they_are_told)
 	system.stop();
 }
 
+TEST(Program_domains, that_have_done_their_work_are_not_started_again)
+{
+	Running_system system;
+	ASSERT_NO_FATAL_FAILURE(system.start("[domain.done]\n" + PROGRAMS_SEE +
+		"program = [\"/bin/true\"]\n[domain.fails]\n" + PROGRAMS_SEE +
+		"program = [\"/bin/false\"]\n"));
+	system.until("the end of both", [&] {
+		return system.status_of("done").state == "stopped" && system.status_of("fails").starts > 1;
+	});
+	EXPECT_EQ(system.status_of("done").starts, 1U);
+	EXPECT_EQ(system.status_of("done").last_end, "exit code 0");
+	EXPECT_EQ(system.status_of("fails").last_end, "exit code 1");
+	system.stop();
+}
+
 } // namespace
 } // namespace bulkhead::broker::test
