@@ -185,7 +185,10 @@ void Machine::_adopt(Domain_plan const &plan, Descriptors &stored)
 	auto const gate = stored.find(plan.name + ".gate");
 	auto const process = stored.find(plan.name + ".process");
 	if (gate == stored.end() || process == stored.end()) {
-		if (stored.erase(plan.name + ".down")) _broker.rest(party);
+		if (stored.erase(plan.name + ".down")) {
+			_notify.forget(plan.name + ".down"); // which `rest` has stored again
+			_broker.rest(party);
+		}
 		return;
 	}
 	pid_t const number = static_cast<pid_t>(pid_of(process->second.value()));
@@ -207,8 +210,7 @@ void Machine::_drop(Descriptors &stored)
 		if (name.ends_with(".process")) {
 			send_signal(descriptor.value(), SIGKILL);
 			std::string const domain = name.substr(0, name.rfind('.'));
-			log(Level::WARNING,
-				domain + " was left by an earlier broker, and is in no manifest: ended");
+			log(Level::WARNING, domain + " was left by an earlier broker, and isn't to run: ended");
 			linux_host::end(
 				{.process = std::move(descriptor)}, _cgroup.empty() ? "" : _cgroup + "/" + domain);
 		}
@@ -254,9 +256,9 @@ Sent Machine::send(Party to, Bytes packet, With with)
 	Bytes const parts[] = {packet};
 	auto const sent = found->second.gate.send(parts, std::span(given).first(count));
 	if (found->second.room > 0) --found->second.room;
-	if (sent.ok()) return Sent::OK;
-	bool const full = sent.error() == Error::WOULD_BLOCK || sent.error() == Error::BROKEN_PIPE;
-	return full ? Sent::FULL : Sent::FAILED;
+	// That the other side has closed is told as its end.
+	if (sent.ok() || sent.error() == Error::BROKEN_PIPE) return Sent::OK;
+	return sent.error() == Error::WOULD_BLOCK ? Sent::FULL : Sent::FAILED;
 }
 
 bool Machine::make_channel(uint32_t port, uint32_t ring_bytes)
@@ -430,23 +432,20 @@ void Machine::_tell_state(uint64_t now_us)
 	if (_ready && now_us < _sign_due_us) return;
 	size_t running = 0, awaited = 0;
 	for (auto const &each : _broker.domains()) {
-		bool const begins =
-			each->state == domain::State::WAITING || each->state == domain::State::STARTING;
 		running += each->state == domain::State::RUNNING;
-		awaited += begins && each->failures == 0 && each->plan.start == domain::Start::AT_ONCE;
+		awaited += each->plan.start == domain::Start::AT_ONCE && each->failures == 0 &&
+			(each->state == domain::State::WAITING || each->state == domain::State::STARTING);
 	}
-	if (_ready || awaited == 0)
-		_notify.tell("STATUS=" + std::to_string(running) + " of " +
-			std::to_string(_broker.domains().size()) + " domains run\nWATCHDOG=1");
-	if (!_ready && awaited == 0) {
-		_ready = true;
-		_notify.tell("READY=1");
-		if (_options.ready_fd >= 0) {
-			(void)!write(_options.ready_fd, "READY=1\n", 8);
-			::close(_options.ready_fd);
-		}
-	}
+	bool const now_ready = !std::exchange(_ready, _ready || awaited == 0) && _ready;
+	if (now_us < _sign_due_us && !now_ready) return;
 	_sign_due_us = _watchdog_us ? now_us + _watchdog_us : NEVER_US;
+	_notify.tell("STATUS=" + std::to_string(running) + " of " +
+		std::to_string(_broker.domains().size()) + " domains run\nWATCHDOG=1");
+	if (!now_ready) return;
+	_notify.tell("READY=1");
+	if (_options.ready_fd < 0) return;
+	(void)!write(_options.ready_fd, "READY=1\n", 8);
+	::close(_options.ready_fd);
 }
 
 int Machine::run()
