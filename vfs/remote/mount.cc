@@ -6,7 +6,6 @@
 #include "vfs/remote/request_check.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <optional>
 #include <sys/uio.h>
@@ -33,7 +32,7 @@ template <typename T>
 T read_as(Bytes bytes)
 {
 	T value{};
-	std::memcpy(&value, bytes.data(), std::min(sizeof value, bytes.size()));
+	copy_bytes({reinterpret_cast<uint8_t *>(&value), sizeof value}, bytes);
 	return value;
 }
 
