@@ -37,6 +37,13 @@ private:
 		epoll_ctl(_epoll.value(), EPOLL_CTL_ADD, fd, &event);
 	}
 
+	/* Before ours is closed: the broker and its keeper have the same pipe, so that its end would be
+	 * told on and on. */
+	void _unwatch(Log_file const &file)
+	{
+		epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, file.pipe(), nullptr);
+	}
+
 	void _say(Log_file &file)
 	{
 		if (std::string const trouble = file.trouble(); !trouble.empty())
@@ -58,7 +65,7 @@ private:
 		std::string const path(end + 1, text.data() + text.size());
 		std::unique_ptr<Log_file> &file = _files[path];
 		// What its domain has said before it started anew comes first.
-		if (file) file->finish(), _say(*file);
+		if (file) _unwatch(*file), file->finish(), _say(*file);
 		file = std::make_unique<Log_file>(path, bytes_max, std::move(pipe[0]));
 		_watch(file->pipe(), file.get());
 		return true;
@@ -67,12 +74,12 @@ private:
 	void _read(Log_file &file)
 	{
 		Log_file::Pipe const state = file.take(_clock.now_us());
+		if (state != Log_file::Pipe::OPEN) _unwatch(file);
 		if (state == Log_file::Pipe::ENDED) file.finish();
 		_say(file);
 		if (state == Log_file::Pipe::ENDED) {
 			_files.erase(std::string(file.path()));
 		} else if (state == Log_file::Pipe::PAUSED) {
-			epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, file.pipe(), nullptr);
 			_paused.emplace(file.resumes_us(), file.path());
 		}
 	}
