@@ -72,6 +72,10 @@ struct Mount
 	bool operator==(Mount const &) const = default;
 };
 
+/* What ordinary domains have, if nothing else is said. */
+inline constexpr unsigned PROGRAMS_PROCESSES = 256;
+inline constexpr unsigned PROGRAMS_CALLS = 64;
+
 struct Domain_plan
 {
 	std::string name;
@@ -96,8 +100,8 @@ struct Domain_plan
 	Restart restart = Restart::ON_FAILURE;
 	uint64_t memory_bytes = 0; // 0: no limit, as in the next
 	unsigned cpu_percent = 0;
-	unsigned processes_max = 64;
-	unsigned calls_max = 256; // live at a time, made and served each
+	unsigned processes_max = 64; // PROGRAMS_PROCESSES of ordinary domains
+	unsigned calls_max = 256; // live at a time, made and served each; PROGRAMS_CALLS
 	uint64_t log_bytes = 1 << 20; // kept; an older file of the same size beside it
 	uint32_t ring_bytes = 256 * 1024; // of each direction of the calls that it serves
 

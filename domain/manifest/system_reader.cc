@@ -418,9 +418,13 @@ void System_reader::_read_limits(Toml_table &table, Domain_plan &plan)
 	plan.log_bytes = table.size("log", plan.log_bytes, {4096, BYTES_MOST});
 	plan.ring_bytes = static_cast<uint32_t>(table.size("ring", plan.ring_bytes, {4096, 64 * MIB}));
 	plan.cpu_percent = static_cast<unsigned>(table.percent("cpu", plan.cpu_percent, {1, 102400}));
-	plan.processes_max =
-		static_cast<unsigned>(table.number("processes", plan.processes_max, {1, 1U << 22}));
-	plan.calls_max = static_cast<unsigned>(table.number("calls", plan.calls_max, {1, 65536}));
+	// A call of an ordinary program has some processes: one caller, who may have a share of the
+	// calls, mustn't have all of the processes.
+	bool const programs = plan.component.empty();
+	plan.processes_max = static_cast<unsigned>(table.number(
+		"processes", programs ? PROGRAMS_PROCESSES : plan.processes_max, {1, 1U << 22}));
+	plan.calls_max = static_cast<unsigned>(
+		table.number("calls", programs ? PROGRAMS_CALLS : plan.calls_max, {1, 65536}));
 	Texts const calls = table.texts("system_calls", SYSTEM_CALLS_MAX);
 	check_twice(table, calls, "the system call");
 	for (Toml const *const call : calls) {
