@@ -4,6 +4,7 @@
 #include "vfs/plugin/builtin.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace bulkhead::files {
 
@@ -51,7 +52,9 @@ Files::Files(component::Env &env)
 			  .executor = env.loop().executor(),
 			  .calendar = _calendar,
 			  .log = _log,
-			  .devices = &_devices}),
+			  .devices = &_devices,
+			  .uid = geteuid(),
+			  .gid = getegid()}),
 	  _service(env.loop().executor(), _exports, _log)
 {}
 
