@@ -1,6 +1,7 @@
 // GetRandom per second through a file, by tpm2-tss' own device TCTI: our mounted /dev/tpm0 against
-// a FUSE file that does nothing but pass bytes to swtpm, and against swtpm's raw socket. All
-// processes share one CPU, since a wake-up across CPUs would be most of what is measured.
+// a FUSE file that does nothing but pass bytes to swtpm, and against swtpm's raw socket; and the
+// same TPM in another domain, behind the file service and the policy. All processes share one CPU,
+// since a wake-up across CPUs would be most of what is measured.
 
 #define FUSE_USE_VERSION 314
 
@@ -13,11 +14,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <fstream>
 #include <fuse_lowlevel.h>
 #include <poll.h>
 #include <sched.h>
 #include <string>
+#include <string_view>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -260,6 +263,104 @@ double through_bulkhead(std::string const &directory, std::string const &bulkhea
 	return rate;
 }
 
+/* Starts a program; its standard output is the descriptor. */
+struct Child
+{
+	pid_t pid = -1;
+	int output = -1;
+
+	explicit Child(std::vector<std::string> words)
+	{
+		int ends[2];
+		if (pipe2(ends, O_CLOEXEC)) fail("pipe");
+		std::vector<char *> arguments;
+		for (std::string &word : words) arguments.push_back(word.data());
+		arguments.push_back(nullptr);
+		pid = fork();
+		if (pid == 0) {
+			dup2(ends[1], 1);
+			execv(arguments[0], arguments.data());
+			fail(words[0]);
+		}
+		close(ends[1]);
+		output = ends[0];
+	}
+	Child(Child const &) = delete;
+	Child &operator=(Child const &) = delete;
+	~Child()
+	{
+		kill(pid, SIGTERM);
+		waitpid(pid, nullptr, 0);
+		close(output);
+	}
+
+	/* All that it says, or what it says first. */
+	std::string says(bool all)
+	{
+		std::string text;
+		char buffer[256];
+		ssize_t n = 0;
+		while ((n = read(output, buffer, sizeof(buffer))) > 0) {
+			text.append(buffer, size_t(n));
+			if (!all) break;
+		}
+		return text;
+	}
+};
+
+/* The domain tpm has the TPM; client has a mount, and this program measures there. */
+constexpr std::string_view DOMAINS = R"([system]
+name = "bench"
+permit_weaker = ["landlock", "memory_limit", "cpu_limit", "process_limit"]
+rules = "bulkhead.File +dev client tpm allow"
+[domain.tpm]
+component = "files"
+services = ["bulkhead.File"]
+device.wire.socket = "SWTPM"
+config = '''
+[bus.spi0]
+controller = "sim"
+swtpm = "wire"
+[device.tpm0]
+driver = "tpm"
+bus = "spi0"
+[file."/tpm0"]
+plugin = "char_device"
+device = "tpm0"
+[export.dev]
+'''
+[domain.client]
+files = ["/usr", "/lib", "/lib64", { source = "PROGRAM", target = "/srv/bench" }]
+mount."/tpm" = { domain = "tpm", name = "dev" }
+service."bench.Rate".command = ["/srv/bench", "--rate", "/tpm/tpm0"]
+)";
+
+std::string replaced(std::string text, std::string_view what, std::string const &by)
+{
+	return text.replace(text.find(what), what.size(), by);
+}
+
+double through_domains(std::string const &directory, std::string const &bulkhead)
+{
+	sim::Swtpm_process swtpm;
+	if (!swtpm.start().ok()) fail(swtpm.message());
+	std::string const self = std::filesystem::read_symlink("/proc/self/exe");
+	std::string const manifest = directory + ".toml";
+	std::ofstream(manifest) << replaced(
+		replaced(std::string(DOMAINS), "SWTPM", swtpm.data_socket()), "PROGRAM", self);
+	setenv("BULKHEAD_RUN_DIR", directory.c_str(), 1);
+	double rate = 0;
+	{
+		Child system({bulkhead, "run", manifest, "--ready-fd", "1"});
+		if (system.says(false).empty()) fail("bulkhead run");
+		rate = std::atof(Child({bulkhead, "call", "client", "bench.Rate"}).says(true).c_str());
+	}
+	if (rate == 0) fail("bench.Rate");
+	std::filesystem::remove_all(directory);
+	unlink(manifest.c_str());
+	return rate;
+}
+
 void pin_to_one_cpu()
 {
 	cpu_set_t cpus;
@@ -272,6 +373,10 @@ void pin_to_one_cpu()
 
 int main(int argc, char **argv)
 {
+	if (argc == 3 && argv[1] == std::string_view("--rate")) {
+		std::printf("%.0f\n", device_tcti(argv[2]));
+		return 0;
+	}
 	if (argc != 2) {
 		std::fprintf(stderr, "usage: tpm_file_bench PATH_OF_BULKHEAD\n");
 		return 2;
@@ -289,6 +394,7 @@ int main(int argc, char **argv)
 	double const pass = through_pass_through(base + "/pass", true);
 	double const pass_without_poll = through_pass_through(base + "/pass", false);
 	double const ours = through_bulkhead(base + "/ours", argv[1]);
+	double const domains = through_domains(base + "/domains", argv[1]);
 	rmdir(directory);
 
 	std::printf("TPM2_GetRandom per second, client, server and swtpm on CPU 0\n");
@@ -296,6 +402,8 @@ int main(int argc, char **argv)
 	std::printf("  device TCTI, pass-through file         %9.0f\n", pass);
 	std::printf("  device TCTI, same without poll         %9.0f\n", pass_without_poll);
 	std::printf("  device TCTI, bulkhead's /dev/tpm0      %9.0f\n", ours);
+	std::printf("  device TCTI, the same from another domain %6.0f\n", domains);
 	std::printf("  ratio to the pass-through file          %8.2f  (aim: 0.90)\n", ours / pass);
 	std::printf("  ratio to the one without poll           %8.2f\n", ours / pass_without_poll);
+	std::printf("  another domain to the mounted file      %8.2f  (aim: 0.80)\n", domains / ours);
 }
