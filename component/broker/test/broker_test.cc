@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <sys/mount.h>
 
 namespace bulkhead::broker::test {
@@ -118,6 +119,25 @@ TEST_F(A_broker, that_takes_over_leaves_alone_what_was_stopped)
 	ASSERT_TRUE(until_state(after, "server", "running"));
 	EXPECT_EQ(after.status_of("client")["state"], "stopped");
 	EXPECT_EQ(after.ask(Admin::START, "client").error, 0);
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, that_takes_over_again_and_again_has_no_more_kept)
+{
+	ASSERT_TRUE(start_with(TWO));
+	ASSERT_EQ(Operator(socket()).ask(Admin::STOP, "client").error, 0);
+	int pid = Operator(socket()).status()["pid"];
+	for (unsigned i = 0; i < 2; ++i) {
+		ASSERT_EQ(kill(pid, SIGKILL), 0);
+		ASSERT_TRUE(until([&] { return Operator(socket()).connected(); }));
+		pid = Operator(socket()).status()["pid"];
+	}
+	// What it was given by its keeper.
+	std::ifstream variables("/proc/" + std::to_string(pid) + "/environ");
+	std::string const all{std::istreambuf_iterator<char>(variables), {}};
+	size_t const first = all.find("client.down");
+	ASSERT_NE(first, all.npos);
+	EXPECT_EQ(all.find("client.down", first + 1), all.npos);
 	EXPECT_EQ(stop(), 0);
 }
 
