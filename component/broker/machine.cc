@@ -185,10 +185,7 @@ void Machine::_adopt(Domain_plan const &plan, Descriptors &stored)
 	auto const gate = stored.find(plan.name + ".gate");
 	auto const process = stored.find(plan.name + ".process");
 	if (gate == stored.end() || process == stored.end()) {
-		if (stored.erase(plan.name + ".down")) {
-			_notify.forget(plan.name + ".down"); // which `rest` has stored again
-			_broker.rest(party);
-		}
+		if (stored.erase(plan.name + ".down")) _broker.rest(party);
 		return;
 	}
 	pid_t const number = static_cast<pid_t>(pid_of(process->second.value()));
