@@ -52,7 +52,8 @@ std::string words_of(Step step, char const *subject, int error)
 
 std::string no_namespaces(char const *what, int error)
 {
-	return std::string(what) + ": " + strerror(error) + NAMESPACES_REMEDY;
+	bool const lacking = error == EPERM || error == ENOSPC || error == EUSERS || error == EINVAL;
+	return std::string(what) + ": " + strerror(error) + (lacking ? NAMESPACES_REMEDY : "");
 }
 
 } // namespace sandbox

@@ -66,8 +66,8 @@ void place_descriptors(Plan &plan)
 		need(plan, copy >= 0, Step::DESCRIPTORS);
 		return copy;
 	};
-	bool const probe = plan.sandbox.executable < 0;
-	int const executable = probe ? -1 : aside(plan.sandbox.executable);
+	bool const probe = plan.executable < 0;
+	int const executable = probe ? -1 : aside(plan.executable);
 	for (int &descriptor : plan.descriptors) descriptor = aside(descriptor);
 	int number = 0;
 	for (int const copy : plan.descriptors)
@@ -113,6 +113,9 @@ void confine(Plan &plan)
 		// Late, so that its own group is the root of what it sees.
 		need(plan, call(SYS_unshare, CLONE_NEWCGROUP) || errno == EINVAL, Step::ROOT);
 	}
+	call(SYS_setsid);
+	call(SYS_umask, 077);
+	call(SYS_chdir, "/");
 	leave_keyring(plan);
 	change_user(plan);
 	if (plan.namespaces) {
@@ -120,8 +123,6 @@ void confine(Plan &plan)
 		need(plan, host_name.empty() || call(SYS_sethostname, host_name.data(), host_name.size()),
 			Step::HOST_NAME);
 	}
-	call(SYS_setsid);
-	call(SYS_umask, 077);
 	drop_privileges(plan);
 	restrict_files(plan);
 	place_descriptors(plan);
@@ -153,7 +154,7 @@ void confine_and_execute(void *argument)
 	need(plan, read(plan.begin.value(), &go, 1) == 1, Step::BEGIN);
 	confine(plan);
 	plan.step = Step::DONE;
-	if (plan.sandbox.executable < 0) call(SYS_exit_group, 0);
+	if (plan.executable < 0) call(SYS_exit_group, 0);
 	call(SYS_execveat, EXECUTABLE, "", plan.arguments.data(), plan.environment.data(),
 		AT_EMPTY_PATH);
 	for (;;) need(plan, false, Step::EXECUTE);

@@ -49,6 +49,7 @@ struct Place
 struct Plan
 {
 	Sandbox const &sandbox;
+	int executable; // as it was given, then the child's by a mount of its own; -1: a probe
 	bool namespaces = true;
 	bool root = false; // the parent is, so it may choose users
 	uid_t user = INSIDE_ID;

@@ -33,9 +33,8 @@ Attempt<void> limit(Plan &plan, std::string &why)
 	if (!sandbox.cgroup.empty()) {
 		Attempt<void> const made = plan.cgroup.make(sandbox.cgroup, why);
 		// Who may do without limits may do without a group.
-		if (!made.ok()) {
-			if (!lacks(sandbox, Ability::PROCESS_LIMIT, why, why).ok()) return made;
-		}
+		if (!made.ok() && !lacks(sandbox, Ability::PROCESS_LIMIT, std::string(why), why).ok())
+			return made;
 	}
 	struct Limit
 	{

@@ -1,6 +1,7 @@
 #include "platform/linux/sandbox/plan.h"
 
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -73,10 +74,31 @@ void attach(Plan &plan, Place &place)
 	close(to);
 }
 
+/* As /proc/self/exe its file has a name. If its user owned it there, it could change it and its
+ * mode: so it is on a mount that is only read, unless the file has no name any more on the host. */
+void open_executable(Plan &plan)
+{
+	char link[64];
+	char path[PATH_MAX]{};
+	snprintf(link, sizeof link, "/proc/self/fd/%d", plan.executable);
+	struct stat named, given;
+	if (readlink(link, path, sizeof path - 1) < 0 || fstat(plan.executable, &given) != 0) return;
+	int const tree = static_cast<int>(
+		syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+	if (fstat(tree, &named) != 0 || named.st_dev != given.st_dev || named.st_ino != given.st_ino)
+		return;
+	need(plan,
+		restrict_mount(
+			tree, "", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, AT_EMPTY_PATH),
+		Step::EXECUTE);
+	plan.executable = tree;
+}
+
 } // namespace
 
 void open_sources(Plan &plan)
 {
+	open_executable(plan);
 	for (Place &place : plan.places) {
 		if (place.source.empty()) continue;
 		char const *const source = place.source.c_str();

@@ -103,7 +103,9 @@ struct Sandbox
 	uint64_t scratch_bytes = 0; // of /tmp and the other places it may write; 0: there are none
 	bool proc = false; // /proc of its own processes, and /dev with null, zero, urandom, full
 
-	uid_t user = 0; // on the host, as which it runs: 0 and unprivileged callers: the caller's own
+	// On the host, as which it runs: 0 and unprivileged callers: the caller's own, and the latter
+	// can't leave their supplementary groups. Inside both are 1000.
+	uid_t user = 0;
 	gid_t group = 0;
 	std::string host_name{};
 

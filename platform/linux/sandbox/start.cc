@@ -90,7 +90,10 @@ Attempt<Sandboxed> run(Plan &plan, std::string &why)
 	uint32_t sharing = 1;
 	Sandboxed child;
 	int ends[2]{-1, -1};
-	if (pipe2(ends, O_CLOEXEC) != 0) return error_of_errno(errno);
+	if (pipe2(ends, O_CLOEXEC) != 0) {
+		why = std::string("pipe: ") + strerror(errno);
+		return error_of_errno(errno);
+	}
 	plan.begin.reset(ends[0]);
 	plan.begin_sender.reset(ends[1]);
 	long const pid = clone_child(plan, stack, sharing, child);
@@ -115,8 +118,8 @@ Attempt<Sandboxed> run(Plan &plan, std::string &why)
 	}
 	if (!mapped) {
 		why = no_namespaces(pid < 0 ? "clone3" : "user and group can't be mapped", number);
-		bool const scarce = number == EAGAIN || number == ENOMEM || !plan.namespaces;
-		return scarce ? error_of_errno(number) : Error::NOT_SUPPORTED;
+		bool const passing = number == EAGAIN || number == ENOMEM || number == EBUSY;
+		return passing || !plan.namespaces ? error_of_errno(number) : Error::NOT_SUPPORTED;
 	}
 	why = words_of(plan.step, plan.subject, plan.error);
 	// A user namespace without rights is AppArmor's way to refuse it.
@@ -129,7 +132,7 @@ Attempt<Sandboxed> run(Plan &plan, std::string &why)
 Attempt<Sandboxed> start(Sandbox const &sandbox, std::string &why)
 {
 	why.clear();
-	Plan plan{sandbox};
+	Plan plan{sandbox, sandbox.executable};
 	TRY(prepare(plan, why));
 	Attempt<Sandboxed> started = run(plan, why);
 	if (started.ok() || started.error() != Error::NOT_SUPPORTED || !plan.fuse.empty() ||
@@ -140,6 +143,7 @@ Attempt<Sandboxed> start(Sandbox const &sandbox, std::string &why)
 	if (!plan.landlock_abi) TRY(lacks(sandbox, Ability::LANDLOCK, why, why));
 	why.clear();
 	plan.namespaces = false;
+	plan.executable = sandbox.executable;
 	plan.step = Step::BEGIN;
 	plan.user = !plan.root ? geteuid() : sandbox.user ? sandbox.user : NOBODY;
 	plan.group = !plan.root ? getegid() : sandbox.group ? sandbox.group : NOBODY;

@@ -147,6 +147,8 @@ int main(int argc, char **argv, char **environment)
 		if (what == "signals") describe_signals();
 		if (what == "fuse") read_fuse(next);
 		if (what == "thread") start_thread();
+		if (what == "hold") open("/proc/self/exe", O_PATH);
+		if (what == "chmod") say("error", chmod(next, 04777) == 0 ? 0 : errno);
 		if (what == "crash") __builtin_trap();
 		if (what == "execute") return execv(next, argv + i + 1);
 		if (what == "wait")
