@@ -192,7 +192,7 @@ std::string suggestion(std::string_view wrong, std::span<std::string_view const>
 	for (std::string_view const name : known) guess.offer(name);
 	if (!guess.nearest().empty()) return "did you mean '" + std::string(guess.nearest()) + "'?";
 	std::string result = "there are: ";
-	for (std::string_view const name : known) {
+	for (std::string_view const &name : known) {
 		if (&name != known.data()) result += ", ";
 		result += name;
 	}

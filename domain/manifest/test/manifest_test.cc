@@ -303,6 +303,14 @@ TEST(System_manifest, faults_are_told_in_order_and_shown)
 		"      | ^\n");
 }
 
+TEST(System_manifest, names_that_there_are_are_told_where_none_is_like_the_wrong_one)
+{
+	constexpr std::string_view NAMES[] = {"alpha", "beta"};
+	EXPECT_EQ(suggestion("alhpa", NAMES), "did you mean 'alpha'?");
+	EXPECT_EQ(suggestion("x", NAMES), "there are: alpha, beta");
+	EXPECT_EQ(suggestion("x", {}), "remove it");
+}
+
 TEST(System_manifest, the_file_names_the_system)
 {
 	EXPECT_EQ(parse_manifest(domain_a("component = 'x'\n"), "/etc/home.toml").plan.name, "home");
