@@ -6,12 +6,14 @@
 #include "sdk/component/channel_stream.h"
 #include "tool/domains/control.h"
 #include "tool/report.h"
+#include "vfs/fuse/mount_point.h"
 #include "vfs/remote/mount.h"
 
 #include <cstdio>
 #include <fmt/format.h>
 #include <memory>
 #include <optional>
+#include <thread>
 
 namespace bulkhead::tool {
 
@@ -27,21 +29,42 @@ int trouble(std::string what, std::string remedy = {})
 	return report({Exit::FAILURE, std::move(what), std::move(remedy)});
 }
 
-/* Unmounts when we are to end; the mount's end is what ends the rest. */
-class Unmount_signals final : public linux_host::Signals
+/*
+ * Unmounts when we are to end, and then cancels the job that serves. In a thread: who unmounts may
+ * look at the mount, which we answer.
+ */
+class Unmount_signals final : public linux_host::Signals, private Loop::Remote
 {
 private:
-	std::string const &_directory;
+	std::string const _place;
+	Job &_job;
+	std::thread _unmounts{};
 
 	void signalled(int) override
 	{
-		std::string why;
-		if (!remote::unmount_fuse(_directory, why)) trouble(why);
+		if (_unmounts.joinable()) return;
+		_unmounts = std::thread([this] {
+			if (!fuse::unmount_lazily(_place)) trouble(_place + " can't be unmounted");
+			post();
+		});
 	}
 
+	void posted() override { _job.cancel(); }
+
 public:
-	explicit Unmount_signals(std::string const &directory) : _directory(directory) {}
+	/* `place`: without symbolic links. */
+	Unmount_signals(Loop &loop, Job &job, std::string place)
+		: Remote(loop), _place(std::move(place)), _job(job)
+	{}
+	std::string const &place() const { return _place; }
+	~Unmount_signals()
+	{
+		if (_unmounts.joinable()) _unmounts.join();
+	}
 };
+
+/* Whether nothing is left to be served. */
+bool over(Error error) { return error == Error::GONE || error == Error::CANCELLED; }
 
 class Mounted
 {
@@ -53,6 +76,8 @@ private:
 	std::optional<remote::Kernel_mount> _mount{};
 	std::optional<Control> _control{};
 
+	enum class After : uint8_t { LOST, REFUSED, UNMOUNTED };
+
 	/* Asks for the files: what has become of it. */
 	Or_trouble<Ok> _ask()
 	{
@@ -62,18 +87,21 @@ private:
 		return _control->call(_options.domain, _service);
 	}
 
-	/* Passes requests until the server or the mount is gone; whether the mount is. */
-	bool _serve(Control::Call call)
+	/* Passes requests until the server or the mount is gone, or the server wants no more. */
+	After _serve(Control::Call call)
 	{
 		qrexec::Loop_channel channel(_loop);
-		Error error = Error::BROKEN_PIPE;
+		After after = After::LOST;
 		if (channel.adopt(std::move(call.end), qrexec::Side::CALLER).ok()) {
 			component::Channel_stream stream(channel);
 			auto const served = sync_wait(_job, _mount->serve(_job, stream), _loop);
-			if (!served.ok()) error = served.error();
+			if (!served.ok() && over(served.error())) after = After::UNMOUNTED;
+			// Who dies or is stopped leaves none.
+			else if (auto const code = sync_wait(_job, channel.exit_code(_job), _loop); code.ok())
+				after = After::REFUSED;
 		}
 		_control->ended(call.params);
-		return error == Error::GONE;
+		return after;
 	}
 
 	/* Lets requests wait for a while; whether the mount is gone. */
@@ -81,7 +109,7 @@ private:
 	{
 		uint64_t const until_us = _loop.clock().now_us() + LOOK_AGAIN_US;
 		auto const waited = sync_wait(_job, _mount->wait_without_server(_job, until_us), _loop);
-		return !waited.ok() && waited.error() == Error::GONE;
+		return !waited.ok() && over(waited.error());
 	}
 
 	/* Another server instead of the one that has gone; nothing: the mount is gone, too. */
@@ -112,19 +140,27 @@ public:
 		if (!call.ok()) return report(call.error());
 		if (call.value().state == Control::Call::State::REFUSED)
 			return trouble(
-				fmt::format("{} doesn't serve files as '{}'", _options.domain, _options.name),
+				fmt::format("{} refuses to serve files as '{}'", _options.domain, _options.name),
 				"bulkhead ps, and bulkhead top for the reason");
-		std::string why;
-		linux_host::Owned_fd fuse = remote::mount_fuse(_options.directory,
+		std::string why, place = fuse::real_mount_point(_options.directory);
+		linux_host::Owned_fd device = remote::mount_fuse(_options.directory,
 			fmt::format("{}:{}", _options.domain, _options.name), _options.read_only,
 			_options.allow_other, why);
-		if (!fuse) return report({Exit::MOUNT_POINT, why});
-		Unmount_signals signals(_options.directory);
+		if (!device) return report({Exit::MOUNT_POINT, why});
+		Unmount_signals signals(_loop, _job, std::move(place));
 		if (!signals.start(_loop, {SIGTERM, SIGINT, SIGHUP}).ok())
 			return trouble("too many open files", "ulimit -n with a larger number");
-		_mount.emplace(_loop, std::move(fuse));
+		_mount.emplace(_loop, std::move(device));
 		std::optional<Control::Call> served(std::move(call.value()));
-		while (served && !_serve(std::move(*served))) {
+		while (served) {
+			After const after = _serve(std::move(*served));
+			if (after == After::UNMOUNTED) break;
+			if (after == After::REFUSED) {
+				fuse::unmount_lazily(signals.place());
+				return trouble(fmt::format("{} has no files '{}' for the operator, or no longer",
+								   _options.domain, _options.name),
+					fmt::format("bulkhead logs {}", _options.domain));
+			}
 			fmt::print(stderr, "bulkhead: the server of {} has gone; waiting for the next\n",
 				_options.directory);
 			served = _reconnect();

@@ -273,5 +273,48 @@ TEST_F(Whole_system, runs_once)
 	EXPECT_EQ(_system->stop().code, 0);
 }
 
+TEST_F(Whole_system, its_files_are_mounted_while_servers_come_and_go)
+{
+	if (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) != 0) GTEST_SKIP() << "needs FUSE";
+	start(R"(
+[system]
+permit_weaker = ["memory_limit", "cpu_limit", "process_limit", "landlock"]
+rules = '* * @anyvm @anyvm deny'
+[domain.store]
+component = "files"
+services = ["bulkhead.File"]
+config = '''
+[file."/hello"]
+plugin = "inline"
+text = "hello\n"
+[export.all]
+path = "/"
+'''
+)");
+	std::string const place = _folder + "/mnt";
+	ASSERT_EQ(mkdir(place.c_str(), 0700), 0);
+	EXPECT_EQ(run({"mount", "store", "none", place}).code, 1);
+	EXPECT_EQ(run({"mount", "store", "all", _folder + "/nowhere"}).code, 4);
+	Process mount({BULKHEAD_PROGRAM, "mount", "store", "all", place});
+	auto const hello = [&] {
+		std::ifstream file(place + "/hello");
+		return std::string(std::istreambuf_iterator<char>(file), {});
+	};
+	auto const awaited = [&] {
+		for (int i = 0; i < 1000 && hello() != "hello\n"; ++i) usleep(10'000);
+		return hello();
+	};
+	EXPECT_EQ(awaited(), "hello\n");
+	EXPECT_EQ(run({"restart", "store"}).code, 0);
+	EXPECT_EQ(awaited(), "hello\n");
+	int const held = open((place + "/hello").c_str(), O_RDONLY | O_CLOEXEC);
+	EXPECT_GE(held, 0);
+	Outcome const outcome = mount.stop();
+	close(held);
+	EXPECT_EQ(outcome.code, 0) << outcome.out;
+	EXPECT_EQ(hello(), "");
+	EXPECT_EQ(run({"stop", "--all"}).code, 0);
+}
+
 } // namespace
 } // namespace bulkhead::tool
