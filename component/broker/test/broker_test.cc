@@ -37,20 +37,20 @@ class A_broker : public System
 TEST_F(A_broker, connects_calls_as_the_policy_says)
 {
 	ASSERT_TRUE(start_with(TWO));
-	Operator operator_(socket());
-	ASSERT_TRUE(operator_.connected());
+	Operator operated(socket());
+	ASSERT_TRUE(operated.connected());
 	int code = -1;
 	std::string const done =
-		outcome(operator_.call("client", "bulkhead.Caller+server+10+1+bulkhead.Echo"), code);
+		outcome(operated.call("client", "bulkhead.Caller+server+10+1+bulkhead.Echo"), code);
 	EXPECT_EQ(code, 0);
 	EXPECT_TRUE(done.starts_with("calls 10 failed 0 ")) << done;
 	std::string const refused =
-		outcome(operator_.call("server", "bulkhead.Caller+client+10+1+bulkhead.Echo"), code);
+		outcome(operated.call("server", "bulkhead.Caller+client+10+1+bulkhead.Echo"), code);
 	EXPECT_TRUE(refused.starts_with("calls 10 failed 10 ")) << refused;
-	auto const client = operator_.status_of("client");
+	auto const client = operated.status_of("client");
 	EXPECT_EQ(client["calls_made"], 10);
-	EXPECT_EQ(operator_.status_of("server")["calls_refused"], 10);
-	EXPECT_EQ(operator_.status()["refusals"][0]["caller"], "server");
+	EXPECT_EQ(operated.status_of("server")["calls_refused"], 10);
+	EXPECT_EQ(operated.status()["refusals"][0]["caller"], "server");
 	EXPECT_EQ(stop(), 0);
 }
 
@@ -58,27 +58,27 @@ TEST_F(A_broker, starts_what_has_failed_anew_but_not_without_end)
 {
 	std::string const restarts = "restart = \"always\"\n";
 	ASSERT_TRUE(start_with(std::string(RULES) + misbehaving("bad", "fail", restarts)));
-	Operator operator_(socket());
-	ASSERT_TRUE(until([&] { return operator_.status_of("bad")["starts"] >= 3; }));
-	EXPECT_EQ(operator_.status_of("bad")["last_end"], "exit code 3");
-	EXPECT_LT(operator_.status_of("bad")["starts"], 20) << "it waits longer each time";
+	Operator operated(socket());
+	ASSERT_TRUE(until([&] { return operated.status_of("bad")["starts"] >= 3; }));
+	EXPECT_EQ(operated.status_of("bad")["last_end"], "exit code 3");
+	EXPECT_LT(operated.status_of("bad")["starts"], 20) << "it waits longer each time";
 	EXPECT_EQ(stop(), 0);
 }
 
 TEST_F(A_broker, stops_and_starts_as_the_operator_says)
 {
 	ASSERT_TRUE(start_with(TWO));
-	Operator operator_(socket());
-	auto const pid = operator_.status_of("server")["pid"];
-	EXPECT_EQ(operator_.ask(Admin::STOP, "server").error, 0);
+	Operator operated(socket());
+	auto const pid = operated.status_of("server")["pid"];
+	EXPECT_EQ(operated.ask(Admin::STOP, "server").error, 0);
 	EXPECT_FALSE(alive(pid));
-	EXPECT_EQ(operator_.status_of("server")["state"], "stopped");
-	EXPECT_EQ(operator_.ask(Admin::START, "server").error, 0);
-	EXPECT_EQ(operator_.status_of("server")["state"], "running");
-	EXPECT_EQ(operator_.ask(Admin::RESTART, "server").error, 0);
-	EXPECT_EQ(operator_.status_of("server")["starts"], 3);
-	EXPECT_NE(operator_.ask(Admin::START, "nobody").error, 0);
-	EXPECT_EQ(operator_.ask(Admin::SHUT_DOWN).error, 0);
+	EXPECT_EQ(operated.status_of("server")["state"], "stopped");
+	EXPECT_EQ(operated.ask(Admin::START, "server").error, 0);
+	EXPECT_EQ(operated.status_of("server")["state"], "running");
+	EXPECT_EQ(operated.ask(Admin::RESTART, "server").error, 0);
+	EXPECT_EQ(operated.status_of("server")["starts"], 3);
+	EXPECT_NE(operated.ask(Admin::START, "nobody").error, 0);
+	EXPECT_EQ(operated.ask(Admin::SHUT_DOWN).error, 0);
 	EXPECT_EQ(exit_code(), 0);
 }
 
@@ -156,8 +156,8 @@ TEST_F(A_broker, ends_what_an_earlier_one_has_left_and_no_manifest_has)
 TEST_F(A_broker, leaves_nothing_behind_but_logs)
 {
 	ASSERT_TRUE(start_with(std::string(TWO) + misbehaving("talks", "say hello\\nyou\\u001b[31m")));
-	Operator operator_(socket());
-	auto const status = operator_.status();
+	Operator operated(socket());
+	auto const status = operated.status();
 	EXPECT_EQ(stop(), 0);
 	for (auto const &each : status["domains"]) EXPECT_FALSE(alive(each["pid"]));
 	EXPECT_FALSE(alive(status["pid"]));
@@ -222,22 +222,22 @@ TEST_F(A_broker, only_looks_for_faults_if_that_is_asked_for)
 TEST_F(A_broker, reads_the_manifest_again_without_disturbing_what_is_the_same)
 {
 	ASSERT_TRUE(start_with(TWO));
-	Operator operator_(socket());
-	auto const server = operator_.status_of("server")["pid"];
-	auto const client = operator_.status_of("client")["pid"];
+	Operator operated(socket());
+	auto const server = operated.status_of("server")["pid"];
+	auto const client = operated.status_of("client")["pid"];
 	write_manifest(std::string(TWO) + "tags = [\"changed\"]\n" + misbehaving("new", ""));
-	EXPECT_EQ(operator_.ask(Admin::RELOAD).error, 0);
-	ASSERT_TRUE(until_state(operator_, "new", "running"));
-	ASSERT_TRUE(until_state(operator_, "client", "running"));
-	EXPECT_EQ(operator_.status_of("server")["pid"], server);
+	EXPECT_EQ(operated.ask(Admin::RELOAD).error, 0);
+	ASSERT_TRUE(until_state(operated, "new", "running"));
+	ASSERT_TRUE(until_state(operated, "client", "running"));
+	EXPECT_EQ(operated.status_of("server")["pid"], server);
 	write_manifest("nonsense");
-	auto const answer = operator_.ask(Admin::RELOAD);
+	auto const answer = operated.ask(Admin::RELOAD);
 	EXPECT_NE(answer.error, 0);
 	EXPECT_NE(answer.text.find("test.toml:4"), std::string::npos) << answer.text;
-	EXPECT_EQ(operator_.status_of("new")["state"], "running") << "what was before stays";
+	EXPECT_EQ(operated.status_of("new")["state"], "running") << "what was before stays";
 	write_manifest(TWO);
 	signal(SIGHUP);
-	EXPECT_TRUE(until([&] { return operator_.status_of("new").is_null(); }));
+	EXPECT_TRUE(until([&] { return operated.status_of("new").is_null(); }));
 	EXPECT_EQ(stop(), 0);
 }
 
@@ -246,9 +246,9 @@ TEST_F(A_broker, ends_a_domain_that_breaks_the_protocol)
 	std::string const never = "restart = \"never\"\n";
 	ASSERT_TRUE(start_with(
 		std::string(RULES) + misbehaving("bad", "wrong message", never) + misbehaving("good", "")));
-	Operator operator_(socket());
-	EXPECT_TRUE(until_state(operator_, "bad", "failed"));
-	EXPECT_EQ(operator_.status_of("good")["state"], "running");
+	Operator operated(socket());
+	EXPECT_TRUE(until_state(operated, "bad", "failed"));
+	EXPECT_EQ(operated.status_of("good")["state"], "running");
 	EXPECT_EQ(stop(), 0);
 }
 
@@ -256,10 +256,10 @@ TEST_F(A_broker, serves_others_while_some_flood_it)
 {
 	ASSERT_TRUE(start_with(std::string(TWO) + misbehaving("flood", "flood gate") +
 		misbehaving("quiet", "") + misbehaving("loud", "flood log", "log = \"64 KiB\"\n")));
-	Operator operator_(socket());
+	Operator operated(socket());
 	int code = -1;
 	std::string const done =
-		outcome(operator_.call("client", "bulkhead.Caller+server+100+1+bulkhead.Echo"), code);
+		outcome(operated.call("client", "bulkhead.Caller+server+100+1+bulkhead.Echo"), code);
 	EXPECT_TRUE(done.starts_with("calls 100 failed 0 ")) << done;
 	std::string const log = path("run/test/loud.log");
 	EXPECT_TRUE(until([&] { return std::filesystem::exists(log + ".1"); })) << "it is rotated";
@@ -278,8 +278,8 @@ TEST_F(A_broker, kills_a_domain_that_does_not_end)
 TEST_F(A_broker, ends_with_its_keeper)
 {
 	ASSERT_TRUE(start_with(TWO));
-	Operator operator_(socket());
-	auto const status = operator_.status();
+	Operator operated(socket());
+	auto const status = operated.status();
 	signal(SIGKILL);
 	EXPECT_EQ(exit_code(), -SIGKILL);
 	EXPECT_TRUE(until([&] { return !alive(status["pid"]); }));
@@ -295,12 +295,12 @@ TEST_F(A_broker, goes_on_when_there_is_no_room_for_logs)
 	extra = "logs = \"" + place + "\"\n";
 	EXPECT_TRUE(start_with(std::string(TWO) + misbehaving("loud", "flood log")));
 	EXPECT_TRUE(until([&] { return said().find("No space left") != std::string::npos; }));
-	Operator operator_(socket());
+	Operator operated(socket());
 	int code = -1;
 	std::string const done =
-		outcome(operator_.call("client", "bulkhead.Caller+server+10+1+bulkhead.Echo"), code);
+		outcome(operated.call("client", "bulkhead.Caller+server+10+1+bulkhead.Echo"), code);
 	EXPECT_TRUE(done.starts_with("calls 10 failed 0 ")) << done;
-	EXPECT_EQ(operator_.status_of("loud")["state"], "running");
+	EXPECT_EQ(operated.status_of("loud")["state"], "running");
 	EXPECT_EQ(stop(), 0);
 	umount2(place.c_str(), MNT_DETACH);
 }

@@ -38,7 +38,7 @@ class Echo final : public Service
 public:
 	Task<int> serve(Job &job, Incoming_call const &call) override
 	{
-		std::array<uint8_t, 4096> buffer;
+		std::array<uint8_t, 512> buffer;
 		while (true) {
 			CO_TRY_ASSIGN(size_t const n, co_await call.channel.read(job, buffer));
 			if (n == 0) co_return 0;

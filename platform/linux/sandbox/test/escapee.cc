@@ -48,8 +48,8 @@ using Way = long();
 
 long connected(int family, sockaddr const *address, socklen_t bytes)
 {
-	int const socket_ = socket(family, SOCK_STREAM, 0);
-	return socket_ < 0 ? -1 : connect(socket_, address, bytes);
+	int const descriptor = ::socket(family, SOCK_STREAM, 0);
+	return descriptor < 0 ? -1 : connect(descriptor, address, bytes);
 }
 
 long connect_tcp()
