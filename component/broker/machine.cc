@@ -466,8 +466,7 @@ int Machine::run()
 				until_us == NEVER_US ? nullptr : &left, nullptr));
 	}
 	_logs.end();
-	_directory.remove();
-	if (!_cgroup.empty()) rmdir(_cgroup.c_str());
+	_leave();
 	return 0;
 }
 

@@ -84,7 +84,9 @@ private:
 	void _unwatch(int fd);
 	linux_host::Owned_fd _status();
 	bool _permitted(domain::System_plan const &, std::string &faults);
-	void _find_cgroup(std::string const &system, Descriptors &stored);
+	void _find_cgroup(
+		std::string const &system, std::string const &run_directory, Descriptors &stored);
+	void _leave();
 	void _enter(Party, Running);
 	void _write_logs();
 	void _follow_log(Party, Running const &);

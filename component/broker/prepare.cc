@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace bulkhead::broker {
@@ -21,8 +22,12 @@ bool Machine::_permitted(domain::System_plan const &plan, std::string &faults)
 	return true;
 }
 
-/* The group below which domains have theirs, the same for each broker of a system. */
-void Machine::_find_cgroup(std::string const &system, Descriptors &stored)
+/*
+ * The group below which domains have theirs, the same for each broker of a system. Systems of one
+ * name in two run directories have one each.
+ */
+void Machine::_find_cgroup(
+	std::string const &system, std::string const &run_directory, Descriptors &stored)
 {
 	linux_host::Owned_fd group = std::move(stored["cgroup"]);
 	if (group) {
@@ -32,12 +37,22 @@ void Machine::_find_cgroup(std::string const &system, Descriptors &stored)
 		if (size > 0) _cgroup.assign(path.data(), static_cast<size_t>(size));
 		return;
 	}
+	struct stat place{};
+	(void)stat(run_directory.c_str(), &place);
 	std::string why;
-	auto const found = linux_host::delegated_cgroup("bulkhead-" + system, why);
+	auto const found = linux_host::delegated_cgroup(
+		"bulkhead-" + system + "-" + std::to_string(place.st_ino), why);
 	if (!found.ok()) return; // then limits are lacking, which `find_lacks` explains
 	_cgroup = found.value();
 	group.reset(open(_cgroup.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
 	_notify.store("cgroup", group.value());
+}
+
+/* Takes away what the host has of this system. */
+void Machine::_leave()
+{
+	_directory.remove();
+	if (!_cgroup.empty()) rmdir(_cgroup.c_str());
 }
 
 int Machine::prepare(Descriptors &stored)
@@ -52,10 +67,10 @@ int Machine::prepare(Descriptors &stored)
 			why = "system '" + read.plan.name + "' runs already: " + why +
 				"; stop it before, or give this one another name";
 		if (code) return say(why), code;
-		_find_cgroup(read.plan.name, stored);
+		_find_cgroup(read.plan.name, path, stored);
 	}
 	std::string faults;
-	if (!_permitted(read.plan, faults)) return say(faults), UNABLE;
+	if (!_permitted(read.plan, faults)) return say(faults), _leave(), UNABLE;
 	if (_options.check) {
 		std::string const line = _options.manifest + ": no faults, " +
 			std::to_string(read.plan.domains.size()) + " domains\n";
@@ -69,7 +84,7 @@ int Machine::prepare(Descriptors &stored)
 	logs = read.plan.logs.empty() ? path : read.plan.logs;
 	std::error_code error;
 	std::filesystem::create_directories(logs, error);
-	if (error) return say(logs + ": " + error.message() + "; correct `logs`"), UNABLE;
+	if (error) return say(logs + ": " + error.message() + "; correct `logs`"), _leave(), UNABLE;
 	_ruling = std::move(read.ruling);
 	_broker.apply(std::move(read.plan), _ruling->evaluator());
 	for (auto const &each : _broker.domains()) _adopt(each->plan, stored);
