@@ -47,8 +47,8 @@ void Domains_command_line::_describe_call()
 	_call_command->footer(
 		"Standard input goes to the service, its output and errors come here; or to a local\n"
 		"program that follows --.\n"
-		"Exit codes: the service's; 125 trouble, 126 refused, 127 no such service, 255 it has "
-		"gone.");
+		"Exit codes: the service's; 125 trouble, 126 refused, also as nobody offers it (`bulkhead\n"
+		"top` tells why), 127 the service has no program, 255 the other side has gone.");
 }
 
 void Domains_command_line::_describe_life()
