@@ -1,5 +1,6 @@
 #include "tool/domains/control.h"
 
+#include "platform/linux/runtime_directory.h"
 #include "tool/domains/systems.h"
 
 #include <array>
@@ -127,7 +128,7 @@ Or_trouble<Ok> Control::_greet()
 
 Or_trouble<Control> Control::open(std::string const &name)
 {
-	std::string const directory = run_directory();
+	std::string const directory = linux_host::runtime_directory();
 	auto system = choose_system(systems_in(directory), name);
 	if (!system.ok()) return system.error();
 	auto socket =

@@ -1,5 +1,7 @@
 #include "tool/domains/systems.h"
 
+#include "platform/linux/runtime_directory.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -14,15 +16,6 @@ namespace {
 constexpr std::string_view START_ONE = "bulkhead run MANIFEST";
 
 } // namespace
-
-std::string run_directory()
-{
-	if (char const *const path = getenv("BULKHEAD_RUN_DIR"); path && *path) return path;
-	if (geteuid() == 0) return "/run/bulkhead";
-	if (char const *const path = getenv("XDG_RUNTIME_DIR"); path && *path)
-		return fmt::format("{}/bulkhead", path);
-	return fmt::format("/tmp/bulkhead-{}", geteuid());
-}
 
 std::vector<std::string> systems_in(std::string const &directory)
 {
@@ -46,8 +39,8 @@ Or_trouble<std::string> choose_system(
 		return Trouble{Exit::SYSTEM,
 			name.empty() ? std::string("no system runs here")
 						 : fmt::format("no system '{}' runs here", name),
-			fmt::format(
-				"{}, or another user; brokers are looked for in {}", START_ONE, run_directory())};
+			fmt::format("{}, or another user; brokers are looked for in {}", START_ONE,
+				linux_host::runtime_directory())};
 	std::string const list = fmt::format("{}", fmt::join(systems, ", "));
 	if (name.empty())
 		return Trouble{Exit::SYSTEM, fmt::format("several systems run here: {}", list),

@@ -10,9 +10,6 @@
 
 namespace bulkhead::tool {
 
-/* Where brokers of this user have their directories. */
-std::string run_directory();
-
 /* Systems with a socket in that directory, by name; whether somebody listens there isn't said. */
 std::vector<std::string> systems_in(std::string const &directory);
 

@@ -1,5 +1,7 @@
 #include "component/broker/plan/options.h"
 
+#include "platform/linux/runtime_directory.h"
+
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -61,16 +63,6 @@ std::string absolute(char const *path)
 	return realpath(path, whole.data()) ? whole.data() : path;
 }
 
-/* $BULKHEAD_RUN_DIR; or /run/bulkhead of root, and a directory of the user's own for others. */
-std::string default_run_directory()
-{
-	if (char const *const path = getenv("BULKHEAD_RUN_DIR"); path && *path) return path;
-	if (geteuid() == 0) return "/run/bulkhead";
-	if (char const *const path = getenv("XDG_RUNTIME_DIR"); path && *path)
-		return std::string(path) + "/bulkhead";
-	return "/tmp/bulkhead-" + std::to_string(geteuid());
-}
-
 } // namespace
 
 void say(std::string_view text)
@@ -107,7 +99,8 @@ Options read_options(int argc, char **argv)
 		case -1:
 			if (optind + 1 != argc) return misuse("the manifest of one system has to be given");
 			settings.manifest = absolute(argv[optind]);
-			if (settings.run_directory.empty()) settings.run_directory = default_run_directory();
+			if (settings.run_directory.empty())
+				settings.run_directory = linux_host::runtime_directory();
 			return settings;
 		}
 	}

@@ -2,6 +2,7 @@
 // outside, as root, shows that the ways are ways.
 
 #include "platform/linux/sandbox/test/inmate.h"
+#include "platform/linux/sandbox/test/unprivileged.h"
 
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
@@ -20,7 +21,6 @@ using namespace bulkhead::linux_host;
 namespace {
 
 constexpr uid_t USER = 0x70000123;
-constexpr uid_t BROKER = 65533; // an unprivileged one
 
 /* What there is on the host to get at. */
 class Host
@@ -136,24 +136,6 @@ void nobody_gets_out(uid_t broker, std::string const &profile)
 		if (getenv("BULKHEAD_SHOW"))
 			printf("%-45s %s\n", way.c_str(), killed ? "killed" : ended.output.c_str());
 	}
-}
-
-/* In a process that is somebody else from then on. */
-void as_unprivileged(void (*body)())
-{
-	if (geteuid() != 0) return body();
-	pid_t const pid = fork();
-	if (pid == 0) {
-		bool const good = setgroups(0, nullptr) == 0 && setresgid(BROKER, BROKER, BROKER) == 0 &&
-			setresuid(BROKER, BROKER, BROKER) == 0;
-		prctl(PR_SET_DUMPABLE, 1);
-		if (good) [&]() noexcept { body(); }(); // else the rest of the tests would run twice
-		fflush(nullptr);
-		_exit(!good || testing::Test::HasFailure());
-	}
-	int status = -1;
-	waitpid(pid, &status, 0);
-	EXPECT_EQ(status, 0);
 }
 
 /* Of those that leave nothing behind. */

@@ -1,4 +1,5 @@
 #include "platform/linux/sandbox/test/inmate.h"
+#include "platform/linux/sandbox/test/unprivileged.h"
 
 #include <filesystem>
 #include <fstream>
@@ -17,7 +18,6 @@ using testing::Not;
 namespace {
 
 constexpr uid_t USER = 0x70000123;
-constexpr uid_t BROKER = 65533; // an unprivileged one
 
 /* Of a program that sees its own root. */
 Sandbox program_of(std::vector<std::string> arguments)
@@ -55,24 +55,6 @@ public:
 		return path + name;
 	}
 };
-
-/* In a process that is somebody else from then on. */
-void as_unprivileged(void (*body)())
-{
-	if (geteuid() != 0) return body();
-	pid_t const pid = fork();
-	if (pid == 0) {
-		bool const good = setgroups(0, nullptr) == 0 && setresgid(BROKER, BROKER, BROKER) == 0 &&
-			setresuid(BROKER, BROKER, BROKER) == 0;
-		prctl(PR_SET_DUMPABLE, 1);
-		if (good) [&]() noexcept { body(); }(); // else the rest of the tests would run twice
-		fflush(nullptr);
-		_exit(!good || testing::Test::HasFailure());
-	}
-	int status = -1;
-	waitpid(pid, &status, 0);
-	EXPECT_EQ(status, 0);
-}
 
 size_t open_descriptors()
 {
