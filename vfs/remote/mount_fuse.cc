@@ -6,10 +6,9 @@
 #include "vfs/remote/limits.h"
 #include "vfs/remote/mount.h"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <memory>
+#include <unistd.h>
 #include <vector>
 
 namespace bulkhead::remote {
@@ -18,10 +17,30 @@ namespace {
 
 struct End_of_session
 {
-	// Closes its descriptor; the file system stays mounted for ours.
 	void operator()(fuse_session *session) const { fuse_session_destroy(session); }
 };
 using Session = std::unique_ptr<fuse_session, End_of_session>;
+
+/*
+ * A descriptor of our own for what the session has mounted, which the session then gives up. It
+ * does so in peace only if its descriptor polls as that of a mount that has ended: a pipe without
+ * reader does. Without giving up it would forget to free the name of the place (libfuse 3.14).
+ */
+linux_host::Owned_fd take_over(fuse_session *session)
+{
+	int const its = fuse_session_fd(session);
+	int pipe_ends[2];
+	linux_host::Owned_fd ours(fcntl(its, F_DUPFD_CLOEXEC, 0));
+	if (!ours || pipe2(pipe_ends, O_CLOEXEC) != 0) {
+		fuse_session_unmount(session);
+		return {};
+	}
+	close(pipe_ends[0]);
+	dup3(pipe_ends[1], its, O_CLOEXEC);
+	close(pipe_ends[1]);
+	fuse_session_unmount(session);
+	return ours;
+}
 
 Session make_session(std::vector<std::string> const &options)
 {
@@ -75,11 +94,8 @@ linux_host::Owned_fd mount_fuse(std::string const &directory, std::string const 
 		why = "mounting at " + directory + " was refused" + (said.empty() ? "" : ": " + said);
 		return {};
 	}
-	linux_host::Owned_fd fd(fcntl(fuse_session_fd(session.get()), F_DUPFD_CLOEXEC, 0));
-	if (!fd) {
-		why = std::string("no further descriptor: ") + strerror(errno);
-		fuse_session_unmount(session.get());
-	}
+	linux_host::Owned_fd fd = take_over(session.get());
+	if (!fd) why = "too many open files";
 	return fd;
 }
 
