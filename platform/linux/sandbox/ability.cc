@@ -16,6 +16,8 @@ constexpr char NAMESPACES_REMEDY[] =
 	"; as root: sysctl kernel.unprivileged_userns_clone=1 (Debian), "
 	"kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), user.max_user_namespaces=10000";
 
+constexpr uid_t NOBODY = 65534;
+
 struct Words
 {
 	char const *what;
@@ -73,6 +75,7 @@ std::vector<Lack> find_lacks(std::string const &cgroup)
 	std::string why;
 	Sandbox probe;
 	probe.without = {Ability::SECCOMP};
+	probe.user = probe.group = NOBODY; // to map root would take CAP_SETFCAP, which no domain needs
 	if (!start(probe, why).ok()) lacks.push_back({Ability::NAMESPACES, why});
 	uint32_t const action = SECCOMP_RET_KILL_PROCESS;
 	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) != 0)
