@@ -7,7 +7,7 @@
 //	[system]
 //	name = "demo"                    # default: the file's name without ".toml"
 //	policy = "policy.d"              # a folder in Qubes' language, or `rules` with its text
-//	logs = "/var/log/bulkhead/demo"  # default: beside the control socket
+//	logs = "/var/log/bulkhead/demo"  # default: beside the control socket; of a unit in /var/log
 //	permit_weaker = ["memory_limit"] # abilities that the kernel may lack
 //
 //	[domain.tpm]

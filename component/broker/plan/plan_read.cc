@@ -1,6 +1,7 @@
 #include "component/broker/plan/plan_read.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace bulkhead::broker {
 namespace {
@@ -23,6 +24,13 @@ bool wanted(Ability ability, domain::System_plan const &plan)
 	return true;
 }
 
+/* Where a unit of systemd's has its logs (systemd.exec(5), LogsDirectory=), or empty. */
+std::string logs_of_unit(std::string const &system)
+{
+	char const *const directory = getenv("LOGS_DIRECTORY");
+	return directory && *directory ? directory + ("/" + system) : std::string();
+}
+
 } // namespace
 
 Plan_read read_plan(std::string const &manifest, Components &components)
@@ -32,6 +40,7 @@ Plan_read read_plan(std::string const &manifest, Components &components)
 	Plan_read read{.plan = {}, .ruling = {}, .faults = reading.describe_faults()};
 	if (reading.faults.empty()) read.ruling = Ruling::make(reading.plan, read.faults);
 	read.plan = std::move(reading.plan);
+	if (read.plan.logs.empty()) read.plan.logs = logs_of_unit(read.plan.name);
 	return read;
 }
 
