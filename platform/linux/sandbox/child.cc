@@ -30,22 +30,23 @@ bool call(long number, ARGUMENTS... arguments)
 void leave_keyring(Plan &plan)
 {
 	bool const left = call(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) || errno == ENOSYS;
-	need(plan, left || (errno == EDQUOT && plan.sandbox.system_calls), Step::KEYRING);
+	need(plan, left || (errno == EDQUOT && plan.sandbox.system_calls), steps::KEYRING);
 }
 
 void change_user(Plan &plan)
 {
+	gid_t const group = plan.namespaces ? INSIDE_ID : plan.group;
+	uid_t const user = plan.namespaces ? INSIDE_ID : plan.user;
 	need(plan,
 		(!plan.root || call(SYS_setgroups, 0, nullptr)) &&
-			call(SYS_setresgid, plan.group, plan.group, plan.group) &&
-			call(SYS_setresuid, plan.user, plan.user, plan.user),
-		Step::USER);
+			call(SYS_setresgid, group, group, group) && call(SYS_setresuid, user, user, user),
+		steps::USER);
 }
 
 /* Nothing to do, nothing to gain by running another program. */
 void drop_privileges(Plan &plan)
 {
-	need(plan, call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), Step::PRIVILEGES);
+	need(plan, call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), steps::PRIVILEGES);
 	// Who isn't privileged outside and has no namespaces has no capabilities to drop.
 	for (int capability = 0; call(SYS_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0); ++capability) {}
 	unsigned long const bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
@@ -55,7 +56,7 @@ void drop_privileges(Plan &plan)
 	call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	__user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
 	__user_cap_data_struct const none[2]{};
-	need(plan, locked && call(SYS_capset, &header, none), Step::PRIVILEGES);
+	need(plan, locked && call(SYS_capset, &header, none), steps::PRIVILEGES);
 }
 
 void place_descriptors(Plan &plan)
@@ -63,27 +64,26 @@ void place_descriptors(Plan &plan)
 	// Aside first, as one may have the number that another one is to get.
 	auto const aside = [&](int descriptor) {
 		int const copy = fcntl(descriptor, F_DUPFD_CLOEXEC, EXECUTABLE + 1);
-		need(plan, copy >= 0, Step::DESCRIPTORS);
+		need(plan, copy >= 0, steps::DESCRIPTORS);
 		return copy;
 	};
-	bool const probe = plan.executable < 0;
-	int const executable = probe ? -1 : aside(plan.executable);
+	int const executable = aside(plan.executable);
 	for (int &descriptor : plan.descriptors) descriptor = aside(descriptor);
 	int number = 0;
 	for (int const copy : plan.descriptors)
-		need(plan, dup2(copy, number++) >= 0, Step::DESCRIPTORS);
+		need(plan, dup2(copy, number++) >= 0, steps::DESCRIPTORS);
 	need(plan,
-		(probe || dup3(executable, EXECUTABLE, O_CLOEXEC) >= 0) &&
+		dup3(executable, EXECUTABLE, O_CLOEXEC) >= 0 &&
 			call(SYS_close_range, number, EXECUTABLE - 1, 0) &&
 			call(SYS_close_range, EXECUTABLE + 1, ~0u, 0),
-		Step::DESCRIPTORS);
+		steps::DESCRIPTORS);
 }
 
 void set_limits(Plan &plan)
 {
 	auto const limit = [&](int resource, uint64_t value) {
 		rlimit64 const both{value, value};
-		need(plan, call(SYS_prlimit64, 0, resource, &both, nullptr), Step::LIMITS);
+		need(plan, call(SYS_prlimit64, 0, resource, &both, nullptr), steps::LIMITS);
 	};
 	// 0 would have a core dump still go to a program of the host's; 1 is what that has itself.
 	limit(RLIMIT_CORE, 1);
@@ -108,10 +108,11 @@ void reset_signals()
 void confine(Plan &plan)
 {
 	std::string const &host_name = plan.sandbox.host_name;
+	plan.executable = plan.sandbox.executable;
 	if (plan.namespaces) {
 		open_sources(plan);
 		// Late, so that its own group is the root of what it sees.
-		need(plan, call(SYS_unshare, CLONE_NEWCGROUP) || errno == EINVAL, Step::ROOT);
+		need(plan, call(SYS_unshare, CLONE_NEWCGROUP) || errno == EINVAL, steps::ROOT);
 	}
 	call(SYS_setsid);
 	call(SYS_umask, 077);
@@ -121,7 +122,7 @@ void confine(Plan &plan)
 	if (plan.namespaces) {
 		make_root(plan);
 		need(plan, host_name.empty() || call(SYS_sethostname, host_name.data(), host_name.size()),
-			Step::HOST_NAME);
+			steps::HOST_NAME);
 	}
 	drop_privileges(plan);
 	restrict_files(plan);
@@ -132,17 +133,17 @@ void confine(Plan &plan)
 	std::span<sock_filter const> const calls = plan.sandbox.system_calls->program();
 	sock_fprog const program{
 		static_cast<unsigned short>(calls.size()), const_cast<sock_filter *>(calls.data())};
-	need(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), Step::SECCOMP);
+	need(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), steps::SYSTEM_CALLS);
 }
 
 } // namespace
 
-void need(Plan &plan, bool good, Step step, char const *subject)
+void need(Plan &plan, bool good, Step const &step, char const *subject)
 {
 	if (good) return;
 	plan.error = errno;
 	plan.subject = subject;
-	plan.step = step;
+	plan.step = &step;
 	for (;;) call(SYS_exit_group, 127);
 }
 
@@ -151,13 +152,12 @@ void confine_and_execute(void *argument)
 	Plan &plan = *static_cast<Plan *>(argument);
 	char go = 0;
 	close(plan.begin_sender.value()); // of its own table of descriptors
-	need(plan, read(plan.begin.value(), &go, 1) == 1, Step::BEGIN);
+	need(plan, read(plan.begin.value(), &go, 1) == 1, steps::BEGIN);
 	confine(plan);
-	plan.step = Step::DONE;
-	if (plan.executable < 0) call(SYS_exit_group, 0);
+	plan.step = nullptr;
 	call(SYS_execveat, EXECUTABLE, "", plan.arguments.data(), plan.environment.data(),
 		AT_EMPTY_PATH);
-	for (;;) need(plan, false, Step::EXECUTE);
+	for (;;) need(plan, false, steps::EXECUTE);
 }
 
 } // namespace bulkhead::linux_host::sandbox

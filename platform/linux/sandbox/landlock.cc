@@ -1,10 +1,9 @@
 #include "platform/linux/sandbox/plan.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
-#include <initializer_list>
 #include <linux/landlock.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,12 +11,7 @@ namespace bulkhead::linux_host::sandbox {
 
 namespace {
 
-// What later kernels added to the headers that we build with.
-constexpr uint64_t TRUNCATE = 1 << 14; // ABI 3
-constexpr uint64_t IOCTL_DEVICE = 1 << 15; // ABI 5
-constexpr uint64_t NETWORK = 1 << 0 | 1 << 1; // ABI 4: bind and connect of TCP
-constexpr uint64_t SCOPES = 1 << 0 | 1 << 1; // ABI 6: abstract unix sockets, signals
-
+/* What a ruleset handles; the kernel's headers that we build with don't have all of it. */
 struct Ruleset
 {
 	uint64_t files;
@@ -25,21 +19,18 @@ struct Ruleset
 	uint64_t scopes;
 };
 
+constexpr unsigned FILE_RIGHTS[]{0, 13, 14, 15, 15, 16}; // how many there are, by ABI
+constexpr uint64_t TRUNCATE = 1 << 14;
+constexpr uint64_t IOCTL_DEVICE = 1 << 15;
+constexpr uint64_t NETWORK = 1 << 0 | 1 << 1; // ABI 4: bind and connect of TCP
+constexpr uint64_t SCOPES = 1 << 0 | 1 << 1; // ABI 6: abstract unix sockets, signals
+
 constexpr uint64_t EXECUTE_AND_READ =
 	LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 
 /* Those that a file may have that isn't a directory. */
 constexpr uint64_t OF_FILES = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
 	LANDLOCK_ACCESS_FS_WRITE_FILE | TRUNCATE | IOCTL_DEVICE;
-
-uint64_t files_of(int abi)
-{
-	uint64_t all = (1 << 13) - 1;
-	if (abi >= 2) all |= LANDLOCK_ACCESS_FS_REFER;
-	if (abi >= 3) all |= TRUNCATE;
-	if (abi >= 5) all |= IOCTL_DEVICE;
-	return all;
-}
 
 bool allow(int ruleset, int file, uint64_t access)
 {
@@ -56,14 +47,10 @@ bool allow(int ruleset, int file, uint64_t access)
 
 } // namespace
 
-int landlock_abi(std::string &why)
+int landlock_abi()
 {
-	long const abi =
-		syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	if (abi > 0) return static_cast<int>(abi);
-	why = errno == EOPNOTSUPP ? "Landlock is switched off; boot with lsm=landlock,…"
-							  : "the kernel has no Landlock; it is there from Linux 5.13 on";
-	return 0;
+	return static_cast<int>(
+		syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION));
 }
 
 /* Mount points say the same; this holds even if one of them is gone. */
@@ -71,30 +58,27 @@ void restrict_files(Plan &plan)
 {
 	int const abi = plan.landlock_abi;
 	if (!abi) return;
-	uint64_t const all = files_of(abi);
-	Ruleset const attributes{all, abi >= 4 ? NETWORK : 0, abi >= 6 ? SCOPES : 0};
-	size_t const bytes = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
+	uint64_t const all = (1 << FILE_RIGHTS[std::min(abi, 5)]) - 1;
+	// An older kernel takes a longer ruleset whose end is 0.
+	Ruleset const handled{all, abi >= 4 ? NETWORK : 0, abi >= 6 ? SCOPES : 0};
 	int const ruleset =
-		static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, bytes, 0));
+		static_cast<int>(syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0));
 	auto const allow_path = [&](char const *path, uint64_t access) {
 		int const file = open(path, O_PATH | O_CLOEXEC);
-		need(plan, allow(ruleset, file, access), Step::LANDLOCK, path);
+		need(plan, allow(ruleset, file, access), steps::LANDLOCK, path);
 		close(file);
 	};
-	int const executable = plan.sandbox.executable;
-	need(plan, ruleset >= 0 && (executable < 0 || allow(ruleset, executable, EXECUTE_AND_READ)),
-		Step::LANDLOCK);
+	need(plan, ruleset >= 0 && allow(ruleset, plan.sandbox.executable, EXECUTE_AND_READ),
+		steps::LANDLOCK);
 	// Listing the root's directories shows names that it is given, no more.
 	if (plan.namespaces) allow_path("/", LANDLOCK_ACCESS_FS_READ_DIR);
 	if (plan.namespaces && plan.sandbox.proc) allow_path("proc", all);
 	for (Place const &place : plan.places) {
 		// Without a root of its own it sees things where they are.
 		std::string const &path = plan.namespaces ? place.target : place.source;
-		bool const whole = place.writable || place.device;
-		if (!path.empty()) allow_path(path.c_str(), whole ? all : EXECUTE_AND_READ);
+		if (!path.empty()) allow_path(path.c_str(), place.writable ? all : EXECUTE_AND_READ);
 	}
-	for (Place const &place : plan.fuse) allow_path(place.target.c_str(), all);
-	need(plan, syscall(SYS_landlock_restrict_self, ruleset, 0) == 0, Step::LANDLOCK);
+	need(plan, syscall(SYS_landlock_restrict_self, ruleset, 0) == 0, steps::LANDLOCK);
 	close(ruleset);
 }
 

@@ -1,20 +1,24 @@
+#include "platform/linux/errno.h"
 #include "platform/linux/sandbox/plan.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace bulkhead::linux_host::sandbox {
 
 namespace {
 
+constexpr size_t DESCRIPTORS_MAX = 240;
+
 constexpr char const *DEVICES[]{
 	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 
 // All in one file system, so that one limit is for all.
-constexpr char const *SCRATCH[]{"/run", "/tmp", "/var/tmp", "/dev/shm"};
+constexpr char const *SCRATCH_PLACES[]{"/run", "/tmp", "/var/tmp", "/dev/shm"};
 constexpr uint64_t SCRATCH_LEAST = 64 * 1024;
 
 /* Absolute, and without parts that mean another directory. */
@@ -26,16 +30,26 @@ bool plain(std::string const &path)
 		(path + "/").find("/../") == std::string::npos;
 }
 
+/* A new group. BUSY: there is one with processes. */
+Attempt<void> make_group(Plan &plan, std::string &why)
+{
+	char const *const path = plan.sandbox.cgroup.c_str();
+	rmdir(path); // of a broker that was killed
+	if (mkdir(path, 0755) == 0) plan.cgroup.reset(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	if (plan.cgroup) return Ok{};
+	int const number = errno;
+	why = std::string("cgroup ") + path + ": " +
+		(number == EEXIST ? "has processes" : strerror(number));
+	// Who may do without limits may do without a group.
+	if (lacks(plan.sandbox, Ability::PROCESS_LIMIT, std::string(why), why).ok()) return Ok{};
+	return number == EEXIST ? Error::BUSY : error_of_errno(number);
+}
+
 /* Where groups have no limits, what a process alone can be limited by. */
 Attempt<void> limit(Plan &plan, std::string &why)
 {
 	Sandbox const &sandbox = plan.sandbox;
-	if (!sandbox.cgroup.empty()) {
-		Attempt<void> const made = plan.cgroup.make(sandbox.cgroup, why);
-		// Who may do without limits may do without a group.
-		if (!made.ok() && !lacks(sandbox, Ability::PROCESS_LIMIT, std::string(why), why).ok())
-			return made;
-	}
+	if (!sandbox.cgroup.empty()) TRY(make_group(plan, why));
 	struct Limit
 	{
 		Ability ability;
@@ -46,16 +60,13 @@ Attempt<void> limit(Plan &plan, std::string &why)
 	for (Limit const &limit : {Limit{Ability::MEMORY_LIMIT, "memory.max", sandbox.memory_bytes},
 			 Limit{Ability::CPU_LIMIT, "cpu.max", sandbox.cpu_percent * 1000ull, " 100000"},
 			 Limit{Ability::PROCESS_LIMIT, "pids.max", sandbox.processes_max}}) {
-		if (!limit.value) continue;
-		if (plan.cgroup.set(limit.file, std::to_string(limit.value) + limit.unit)) continue;
-		std::string reason = sandbox.cgroup + "/" + limit.file + ": " + strerror(errno);
-		std::string const parent = sandbox.cgroup.substr(0, sandbox.cgroup.rfind('/'));
-		(void)controls(parent, true, std::string(limit.file, strcspn(limit.file, ".")), reason);
-		TRY(lacks(sandbox, limit.ability, reason, why));
+		std::string const text = std::to_string(limit.value) + limit.unit;
+		if (!limit.value || write_file(plan.cgroup.value(), limit.file, text)) continue;
+		TRY(lacks(sandbox, limit.ability, no_limit(sandbox.cgroup, limit.file, errno), why));
 		if (limit.ability == Ability::MEMORY_LIMIT) plan.address_space_bytes = limit.value;
 	}
-	(void)plan.cgroup.set("memory.swap.max", "0"); // there may be no swap
-	(void)plan.cgroup.set("memory.oom.group", "1");
+	(void)write_file(plan.cgroup.value(), "memory.swap.max", "0"); // there may be no swap
+	(void)write_file(plan.cgroup.value(), "memory.oom.group", "1");
 	return Ok{};
 }
 
@@ -66,23 +77,23 @@ Attempt<void> plan_root(Plan &plan, std::string &why)
 	uint64_t const scratch = std::max(sandbox.scratch_bytes, SCRATCH_LEAST);
 	plan.root_options = "mode=755,size=" + std::to_string(scratch) +
 		",nr_inodes=" + std::to_string(256 + scratch / 4096);
-	for (std::string const device : DEVICES)
-		if (sandbox.proc) plan.places.push_back({device, device, true, true});
-	for (char const *const directory : SCRATCH)
-		if (sandbox.scratch_bytes || (sandbox.proc && directory == SCRATCH[0]))
-			plan.places.push_back({"", directory});
+	using enum Place::Kind;
+	for (char const *const device : DEVICES)
+		if (sandbox.proc) plan.places.push_back({DEVICE, device, device});
+	for (char const *const directory : SCRATCH_PLACES)
+		if (sandbox.scratch_bytes || (sandbox.proc && directory == SCRATCH_PLACES[0]))
+			plan.places.push_back({SCRATCH, "", directory});
 	for (Sandbox::Bind const &bind : sandbox.binds)
-		plan.places.push_back({bind.source, bind.target, bind.writable});
-	for (std::string const &target : sandbox.fuse_mounts) plan.fuse.push_back({"", target});
-	for (std::vector<Place> *const places : {&plan.places, &plan.fuse})
-		for (Place &place : *places) {
-			if (plain(place.target)) {
-				place.target.erase(0, 1);
-				continue;
-			}
+		plan.places.push_back({BIND, bind.source, bind.target, bind.writable});
+	for (std::string const &target : sandbox.fuse_mounts)
+		plan.places.push_back({FUSE, "/dev/fuse", target});
+	for (Place &place : plan.places) {
+		if (!plain(place.target)) {
 			why = "\"" + place.target + "\" is no place: write an absolute path without \"..\"";
 			return Error::INVALID;
 		}
+		place.target.erase(0, 1);
+	}
 	return Ok{};
 }
 
@@ -98,16 +109,15 @@ void plan_words(Plan &plan)
 		plan.descriptors.push_back(-1);
 		names += ":fuse:" + std::to_string(i);
 	}
-	plan.words = sandbox.arguments;
-	plan.words.insert(plan.words.end(), sandbox.environment.begin(), sandbox.environment.end());
+	for (std::string const &word : sandbox.arguments) plan.arguments.push_back(word.c_str());
+	for (std::string const &word : sandbox.environment) plan.environment.push_back(word.c_str());
 	if (!names.empty()) {
-		plan.words.push_back("LISTEN_PID=1");
-		plan.words.push_back("LISTEN_FDS=" + std::to_string(plan.descriptors.size() - 3));
-		plan.words.push_back("LISTEN_FDNAMES=" + names.substr(1));
+		plan.listen_fds = "LISTEN_FDS=" + std::to_string(plan.descriptors.size() - 3);
+		plan.listen_names = "LISTEN_FDNAMES=" + names.substr(1);
+		for (char const *const word :
+			{"LISTEN_PID=1", plan.listen_fds.c_str(), plan.listen_names.c_str()})
+			plan.environment.push_back(word);
 	}
-	for (size_t i = 0; i < plan.words.size(); ++i)
-		(i < sandbox.arguments.size() ? plan.arguments : plan.environment)
-			.push_back(plan.words[i].data());
 	plan.arguments.push_back(nullptr);
 	plan.environment.push_back(nullptr);
 }
@@ -122,10 +132,19 @@ Attempt<void> lacks(
 	return Error::NOT_SUPPORTED;
 }
 
+Attempt<void> plan_landlock(Plan &plan, std::string &why)
+{
+	plan.landlock_abi = std::max(landlock_abi(), 0);
+	if (plan.landlock_abi) return Ok{};
+	return lacks(plan.sandbox, Ability::LANDLOCK, no_landlock(errno), why);
+}
+
 Attempt<void> prepare(Plan &plan, std::string &why)
 {
 	Sandbox const &sandbox = plan.sandbox;
 	plan.root = geteuid() == 0;
+	plan.user = plan.root ? sandbox.user : geteuid();
+	plan.group = plan.root ? sandbox.group : getegid();
 	plan.nothing.reset(open("/dev/null", O_RDWR | O_CLOEXEC));
 	int const log = sandbox.log < 0 ? plan.nothing.value() : sandbox.log;
 	plan.descriptors = {plan.nothing.value(), log, log};
@@ -137,9 +156,7 @@ Attempt<void> prepare(Plan &plan, std::string &why)
 	TRY(plan_root(plan, why));
 	TRY(limit(plan, why));
 	if (!sandbox.system_calls) TRY(lacks(sandbox, Ability::SECCOMP, "no list is given", why));
-	std::string reason;
-	if (!sandbox.binds.empty() && (plan.landlock_abi = landlock_abi(reason)) == 0)
-		TRY(lacks(sandbox, Ability::LANDLOCK, reason, why));
+	if (!sandbox.binds.empty()) TRY(plan_landlock(plan, why));
 	return Ok{};
 }
 

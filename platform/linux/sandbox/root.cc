@@ -56,21 +56,32 @@ int open_place(std::string &path, bool directory)
 	}
 }
 
+void mount_fuse(Plan &plan, Place const &place)
+{
+	char options[128];
+	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u,allow_other",
+		place.descriptor, INSIDE_ID, INSIDE_ID);
+	char const *const target = place.target.c_str();
+	need(plan, mount("bulkhead", target, "fuse", NO_DEVICES, options) == 0, steps::FUSE, target);
+}
+
 void attach(Plan &plan, Place &place)
 {
 	struct stat kind{};
 	char const *const target = place.target.c_str();
-	bool const own = place.source.empty();
-	need(plan, own || fstat(place.tree, &kind) == 0, Step::SOURCE, place.source.c_str());
-	int const to = open_place(place.target, own || S_ISDIR(kind.st_mode));
-	need(plan, to >= 0, Step::PLACE, target);
-	if (own)
-		need(plan, mount(target, target, nullptr, BIND, nullptr) == 0, Step::PLACE, target);
-	else
+	bool const shown = place.kind == Place::Kind::BIND || place.kind == Place::Kind::DEVICE;
+	need(plan, !shown || fstat(place.descriptor, &kind) == 0, steps::SOURCE, place.source.c_str());
+	int const to = open_place(place.target, !shown || S_ISDIR(kind.st_mode));
+	need(plan, to >= 0, steps::PLACE, target);
+	if (place.kind == Place::Kind::FUSE)
+		mount_fuse(plan, place);
+	else if (shown)
 		need(plan,
-			syscall(SYS_move_mount, place.tree, "", to, "",
+			syscall(SYS_move_mount, place.descriptor, "", to, "",
 				MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0,
-			Step::PLACE, target);
+			steps::PLACE, target);
+	else
+		need(plan, mount(target, target, nullptr, BIND, nullptr) == 0, steps::PLACE, target);
 	close(to);
 }
 
@@ -90,7 +101,7 @@ void open_executable(Plan &plan)
 	need(plan,
 		restrict_mount(
 			tree, "", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, AT_EMPTY_PATH),
-		Step::EXECUTE);
+		steps::PROGRAM);
 	plan.executable = tree;
 }
 
@@ -99,23 +110,25 @@ void open_executable(Plan &plan)
 void open_sources(Plan &plan)
 {
 	open_executable(plan);
+	size_t fuse = plan.descriptors.size() - plan.sandbox.fuse_mounts.size();
 	for (Place &place : plan.places) {
 		if (place.source.empty()) continue;
 		char const *const source = place.source.c_str();
-		place.tree = static_cast<int>(syscall(
+		if (place.kind == Place::Kind::FUSE) {
+			// Whoever mounts has to be in the user namespace of whoever opened.
+			place.descriptor = plan.descriptors[fuse++] = open(source, O_RDWR | O_CLOEXEC);
+			need(plan, place.descriptor >= 0, steps::FUSE, source);
+			continue;
+		}
+		place.descriptor = static_cast<int>(syscall(
 			SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
-		need(plan, place.tree >= 0, Step::SOURCE, source);
 		uint64_t const attributes = MOUNT_ATTR_NOSUID |
-			(place.device ? MOUNT_ATTR_NOEXEC : MOUNT_ATTR_NODEV) |
+			(place.kind == Place::Kind::DEVICE ? MOUNT_ATTR_NOEXEC : MOUNT_ATTR_NODEV) |
 			(place.writable ? 0 : MOUNT_ATTR_RDONLY);
-		need(plan, restrict_mount(place.tree, "", attributes, AT_EMPTY_PATH | AT_RECURSIVE),
-			Step::SOURCE, source);
-	}
-	// Whoever mounts has to be in the user namespace of whoever opened.
-	for (size_t i = 0; i < plan.sandbox.fuse_mounts.size(); ++i) {
-		int const fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-		need(plan, fuse >= 0, Step::FUSE, "/dev/fuse");
-		plan.descriptors[plan.descriptors.size() - plan.sandbox.fuse_mounts.size() + i] = fuse;
+		need(plan,
+			place.descriptor >= 0 &&
+				restrict_mount(place.descriptor, "", attributes, AT_EMPTY_PATH | AT_RECURSIVE),
+			steps::SOURCE, source);
 	}
 }
 
@@ -124,35 +137,24 @@ void make_root(Plan &plan)
 	need(plan,
 		mount("bulkhead", BUILDING_SITE, "tmpfs", NO_DEVICES, plan.root_options.c_str()) == 0 &&
 			chdir(BUILDING_SITE) == 0,
-		Step::ROOT);
+		steps::ROOT);
 	if (plan.sandbox.proc) {
 		need(plan,
 			mkdir("proc", 0755) == 0 &&
 				mount("proc", "proc", "proc", NO_DEVICES | NO_EXECUTION, "subset=pid") == 0,
-			Step::PROC);
+			steps::PROC);
 		need(plan,
 			mkdir("dev", 0755) == 0 && symlink("/proc/self/fd", "dev/fd") == 0 &&
 				symlink("fd/0", "dev/stdin") == 0 && symlink("fd/1", "dev/stdout") == 0 &&
 				symlink("fd/2", "dev/stderr") == 0 && mkdir("var", 0755) == 0 &&
 				symlink("/run", "var/run") == 0,
-			Step::ROOT);
+			steps::ROOT);
 	}
 	for (Place &place : plan.places) attach(plan, place);
-	size_t fuse = plan.descriptors.size() - plan.sandbox.fuse_mounts.size();
-	for (Place &place : plan.fuse) {
-		char options[128];
-		snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u,allow_other",
-			plan.descriptors[fuse++], INSIDE_ID, INSIDE_ID);
-		char const *const target = place.target.c_str();
-		int const to = open_place(place.target, true);
-		need(plan, to >= 0 && mount("bulkhead", target, "fuse", NO_DEVICES, options) == 0,
-			Step::FUSE, target);
-		close(to);
-	}
 	need(plan,
 		restrict_mount(AT_FDCWD, ".", MOUNT_ATTR_RDONLY, 0) &&
 			syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", DETACH) == 0 && chdir("/") == 0,
-		Step::ROOT);
+		steps::ROOT);
 }
 
 } // namespace bulkhead::linux_host::sandbox

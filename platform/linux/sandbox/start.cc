@@ -37,23 +37,27 @@ bool map_ids(pid_t pid, Plan const &plan)
 		return write_file(AT_FDCWD, directory + file,
 			std::to_string(INSIDE_ID) + " " + std::to_string(outside) + " 1\n");
 	};
-	return map("uid_map", plan.root ? plan.sandbox.user : geteuid()) &&
+	return map("uid_map", plan.user) &&
 		(plan.root || write_file(AT_FDCWD, directory + "setgroups", "deny")) &&
-		map("gid_map", plan.root ? plan.sandbox.group : getegid());
+		map("gid_map", plan.group);
 }
 
-/* `sharing` is the kernel's: 0 once the child doesn't share our memory. -errno. */
-long clone_child(Plan &plan, std::byte *stack, uint32_t &sharing, Sandboxed &child)
+/* `sharing` is the kernel's: 0 once the child doesn't share our memory. False with errno. */
+bool clone_child(Plan &plan, std::byte *stack, uint32_t &sharing, Sandboxed &child)
 {
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) != 0) return false;
+	plan.begin.reset(ends[0]);
+	plan.begin_sender.reset(ends[1]);
 	int process = -1;
 	clone_args arguments{};
 	arguments.flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID;
 	if (plan.namespaces)
 		arguments.flags |=
 			CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
-	if (plan.cgroup.directory() >= 0) {
+	if (plan.cgroup) {
 		arguments.flags |= CLONE_INTO_CGROUP;
-		arguments.cgroup = static_cast<uint64_t>(plan.cgroup.directory());
+		arguments.cgroup = static_cast<uint64_t>(plan.cgroup.value());
 	}
 	arguments.pidfd = reinterpret_cast<uintptr_t>(&process);
 	arguments.child_tid = reinterpret_cast<uintptr_t>(&sharing);
@@ -66,11 +70,10 @@ long clone_child(Plan &plan, std::byte *stack, uint32_t &sharing, Sandboxed &chi
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	long const pid = clone_on_stack(&arguments, sizeof arguments, confine_and_execute, &plan);
 	pthread_sigmask(SIG_SETMASK, &before, nullptr);
-	if (pid > 0) {
-		child.pid = static_cast<pid_t>(pid);
-		child.process.reset(process);
-	}
-	return pid;
+	child.pid = static_cast<pid_t>(pid);
+	child.process.reset(process);
+	errno = static_cast<int>(-pid);
+	return pid > 0;
 }
 
 /* Until the memory that the child shares is ours alone: it runs its program, or has ended. */
@@ -89,65 +92,59 @@ Attempt<Sandboxed> run(Plan &plan, std::string &why)
 	alignas(16) std::byte stack[STACK_BYTES];
 	uint32_t sharing = 1;
 	Sandboxed child;
-	int ends[2]{-1, -1};
-	if (pipe2(ends, O_CLOEXEC) != 0) {
-		why = std::string("pipe: ") + strerror(errno);
-		return error_of_errno(errno);
-	}
-	plan.begin.reset(ends[0]);
-	plan.begin_sender.reset(ends[1]);
-	long const pid = clone_child(plan, stack, sharing, child);
-	bool const mapped = pid > 0 && (!plan.namespaces || map_ids(child.pid, plan));
-	int const number = pid < 0 ? static_cast<int>(-pid) : errno;
+	plan.step = &steps::BEGIN;
+	bool const cloned = clone_child(plan, stack, sharing, child);
+	bool const mapped = cloned && (!plan.namespaces || map_ids(child.pid, plan));
+	int const number = errno;
 	// Another user's credentials make the memory that they are used in secret: ours.
 	int const dumpable = prctl(PR_GET_DUMPABLE);
 	if (mapped && plan.sandbox.born) plan.sandbox.born(child.process.value());
 	if (mapped) (void)!write(plan.begin_sender.value(), "", 1);
 	plan.begin_sender.reset();
-	if (pid > 0) await_own_memory(sharing, child.process.value());
+	if (cloned) await_own_memory(sharing, child.process.value());
 	if (prctl(PR_GET_DUMPABLE) != dumpable) prctl(PR_SET_DUMPABLE, dumpable);
-	bool const probe = plan.sandbox.executable < 0;
-	bool const started = mapped && plan.step == Step::DONE;
-	if (pid > 0 && (!started || probe)) {
-		kill_process(child.process.value());
-		while (waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {}
-	}
-	if (started) {
-		if (!probe) plan.cgroup.keep();
-		return child;
-	}
+	if (!plan.step) return child;
+	while (cloned && waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {}
 	if (!mapped) {
-		why = no_namespaces(pid < 0 ? "clone3" : "user and group can't be mapped", number);
-		bool const passing = number == EAGAIN || number == ENOMEM || number == EBUSY;
-		return passing || !plan.namespaces ? error_of_errno(number) : Error::NOT_SUPPORTED;
+		plan.step = cloned ? &steps::MAP : &steps::CLONE;
+		plan.error = number;
 	}
-	why = words_of(plan.step, plan.subject, plan.error);
+	why = words_of(*plan.step, plan.subject, plan.error);
 	// A user namespace without rights is AppArmor's way to refuse it.
-	bool const refused = plan.error == EPERM || plan.error == EACCES;
-	return plan.step == Step::ROOT && refused ? Error::NOT_SUPPORTED : error_of_errno(plan.error);
+	bool const denied = plan.error == EPERM || plan.error == EACCES;
+	bool const passing = number == EAGAIN || number == ENOMEM || number == EBUSY;
+	bool const refused = mapped ? plan.step == &steps::ROOT && denied : !passing;
+	return plan.namespaces && refused ? Error::NOT_SUPPORTED : error_of_errno(plan.error);
+}
+
+/* With namespaces, or where they are lacking and may be, without. */
+Attempt<Sandboxed> run_as_permitted(Plan &plan, std::string &why)
+{
+	TRY(prepare(plan, why));
+	Attempt<Sandboxed> started = run(plan, why);
+	if (started.ok() || started.error() != Error::NOT_SUPPORTED ||
+		!plan.sandbox.fuse_mounts.empty() ||
+		!lacks(plan.sandbox, Ability::NAMESPACES, why, why).ok())
+		return started;
+	// What it sees of the host is up to Landlock then.
+	TRY(plan_landlock(plan, why));
+	plan.namespaces = false;
+	if (!plan.user) plan.user = NOBODY;
+	if (!plan.group) plan.group = NOBODY;
+	return run(plan, why);
 }
 
 } // namespace
 
 Attempt<Sandboxed> start(Sandbox const &sandbox, std::string &why)
 {
-	why.clear();
-	Plan plan{sandbox, sandbox.executable};
-	TRY(prepare(plan, why));
-	Attempt<Sandboxed> started = run(plan, why);
-	if (started.ok() || started.error() != Error::NOT_SUPPORTED || !plan.fuse.empty() ||
-		!lacks(sandbox, Ability::NAMESPACES, why, why).ok())
-		return started;
-	// What it sees of the host is up to Landlock then.
-	plan.landlock_abi = landlock_abi(why);
-	if (!plan.landlock_abi) TRY(lacks(sandbox, Ability::LANDLOCK, why, why));
-	why.clear();
-	plan.namespaces = false;
-	plan.executable = sandbox.executable;
-	plan.step = Step::BEGIN;
-	plan.user = !plan.root ? geteuid() : sandbox.user ? sandbox.user : NOBODY;
-	plan.group = !plan.root ? getegid() : sandbox.group ? sandbox.group : NOBODY;
-	return run(plan, why);
+	Plan plan{sandbox};
+	Attempt<Sandboxed> started = run_as_permitted(plan, why);
+	if (started.ok())
+		why.clear();
+	else
+		rmdir(sandbox.cgroup.c_str());
+	return started;
 }
 
 void end(Sandboxed const &process, std::string const &cgroup)

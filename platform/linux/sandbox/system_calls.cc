@@ -1,5 +1,6 @@
 #include "platform/linux/sandbox/plan.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -8,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace bulkhead::linux_host {
@@ -49,10 +49,14 @@ struct Filter
 	Filter(Filter const &) = delete;
 	~Filter() { seccomp_release(context); }
 
-	/* A number below 0: what this machine doesn't have can't be called. */
+	/* A call that is allowed stays so. */
 	bool add(uint32_t action, int number, Rule const &rule = {""})
 	{
-		if (number < 0) return true;
+		bool const allow = action == SCMP_ACT_ALLOW;
+		if (number == __NR_SCMP_ERROR) return !allow;
+		if (allow) allowed.insert(number);
+		// A number below 0: what this machine doesn't have can't be called.
+		if (number < 0 || (!allow && allowed.contains(number))) return true;
 		scmp_arg_cmp const comparison{
 			static_cast<unsigned>(rule.argument), SCMP_CMP_MASKED_EQ, rule.mask, rule.value};
 		int const result =
@@ -60,38 +64,29 @@ struct Filter
 		return result == 0 || result == -EEXIST;
 	}
 
-	bool allow(Rule const &rule)
+	bool add_all(uint32_t action, std::span<Rule const> rules)
 	{
-		int const number = seccomp_syscall_resolve_name(rule.name);
-		allowed.insert(number);
-		return number != __NR_SCMP_ERROR && add(SCMP_ACT_ALLOW, number, rule);
-	}
-
-	bool refuse(uint32_t action, int number)
-	{
-		return allowed.contains(number) || add(action, number);
+		return std::ranges::all_of(rules, [&](Rule const &rule) {
+			return add(action, seccomp_syscall_resolve_name(rule.name), rule);
+		});
 	}
 
 	bool allow_profile(std::string_view name)
 	{
-		bool found = false;
-		for (Profile const &profile : PROFILES) {
-			if (profile.name != name) continue;
-			found = profile.includes.empty() || allow_profile(profile.includes);
-			for (Rule const &rule : profile.rules) found = found && allow(rule);
-		}
-		return found;
+		for (Profile const &profile : PROFILES)
+			if (profile.name == name)
+				return (profile.includes.empty() || allow_profile(profile.includes)) &&
+					add_all(SCMP_ACT_ALLOW, profile.rules);
+		return false;
 	}
 
+	/* What isn't allowed and has another answer than EPERM. */
 	bool refuse_others()
 	{
-		bool good = true;
-		for (char const *const name : DEADLY)
-			good = good && refuse(SCMP_ACT_KILL_PROCESS, seccomp_syscall_resolve_name(name));
-		for (char const *const name : ABSENT)
-			good = good && refuse(SCMP_ACT_ERRNO(ENOSYS), seccomp_syscall_resolve_name(name));
+		bool good =
+			add_all(SCMP_ACT_KILL_PROCESS, DEADLY) && add_all(SCMP_ACT_ERRNO(ENOSYS), ABSENT);
 		for (int number = NAMELESS_FIRST; number <= NAMELESS_LAST; ++number)
-			good = good && refuse(SCMP_ACT_ERRNO(ENOSYS), number);
+			good = good && add(SCMP_ACT_ERRNO(ENOSYS), number);
 		return good;
 	}
 
@@ -101,12 +96,10 @@ struct Filter
 		seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 		seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 		Owned_fd const file(memfd_create("seccomp", MFD_CLOEXEC));
-		struct stat size{};
-		if (seccomp_export_bpf(context, file.value()) != 0 || fstat(file.value(), &size) != 0)
-			return false;
-		program.resize(static_cast<size_t>(size.st_size) / sizeof(sock_filter));
-		return pread(file.value(), program.data(), static_cast<size_t>(size.st_size), 0) ==
-			size.st_size;
+		if (seccomp_export_bpf(context, file.value()) != 0) return false;
+		ssize_t const bytes = lseek(file.value(), 0, SEEK_END);
+		program.resize(static_cast<size_t>(bytes) / sizeof(sock_filter));
+		return pread(file.value(), program.data(), static_cast<size_t>(bytes), 0) == bytes;
 	}
 };
 
@@ -121,7 +114,8 @@ Attempt<System_calls> System_calls::compile(std::vector<std::string> const &name
 	// A program has to get started, and to end.
 	bool good = filter.context && filter.allow_profile("@start");
 	for (std::string const &name : names) {
-		if (name.starts_with('@') ? filter.allow_profile(name) : filter.allow({name.c_str()}))
+		int const number = seccomp_syscall_resolve_name(name.c_str());
+		if (name.starts_with('@') ? filter.allow_profile(name) : filter.add(SCMP_ACT_ALLOW, number))
 			continue;
 		why = "\"" + name + "\" is no system call of Linux and no list of them (@talk, @program)";
 		return Error::INVALID;
