@@ -26,9 +26,10 @@ apt_apart() { # ARCHITECTURE COMMAND OPTIONS…
 		-o APT::Sandbox::User= "$@"
 }
 
-# A kernel and busybox, in $cache/root. `meta` is the package that depends on the newest kernel.
-guest_fetch() { # ARCHITECTURE META
+# A kernel, busybox and further packages, in $cache/root. `meta` is the package that depends on the newest kernel.
+guest_fetch() { # ARCHITECTURE META PACKAGES…
 	local architecture=$1 meta=$2 kernel package
+	shift 2
 	cache=${BULKHEAD_CACHE:-$root/build/cache}/$architecture
 	mkdir -p "$(dirname "$cache")"
 	exec {fetching}>"$cache.lock" # scenarios run beside each other
@@ -41,22 +42,26 @@ guest_fetch() { # ARCHITECTURE META
 	apt_apart "$architecture" apt-get -q update >"$cache/log" 2>&1 || true
 	kernel=$(apt_apart "$architecture" apt-cache depends "$meta" | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)
 	[ -n "$kernel" ] || { echo "$name: no kernel for $architecture in the package lists; see $cache/log" >&2; return 1; }
-	(cd "$cache/deb" && apt_apart "$architecture" apt-get -q download "$kernel" busybox-static >>"$cache/log" 2>&1) ||
+	(cd "$cache/deb" && apt_apart "$architecture" apt-get -q download "$kernel" busybox-static "$@" >>"$cache/log" 2>&1) ||
 		{ tail "$cache/log" >&2; return 1; }
 	for package in "$cache"/deb/*.deb; do dpkg-deb -x "$package" "$cache/root"; done
 	rm -r "$cache/deb" "$cache/apt" "$cache/state"
 	touch "$cache/complete"
 }
 
-# Boots an x86_64 guest from $work/initrd; its console goes to $work/console.
-guest_boot_x86_64() { # MEGABYTES KERNEL_OPTIONS…
-	local megabytes=$1
-	shift
+# Boots a guest from $work/initrd; its console goes to $work/console.
+guest_boot() { # ARCHITECTURE MEGABYTES KERNEL_OPTIONS…
+	local architecture=$1 megabytes=$2 machine
+	shift 2
+	case $architecture in
+	amd64) machine="qemu-system-x86_64 -M q35 -cpu max" ;;
+	arm64) machine="qemu-system-aarch64 -M virt -cpu cortex-a72" ;;
+	esac
 	(cd "$work/initrd" && find . | cpio --quiet -o -H newc >"$work/initrd.cpio")
-	qemu-system-x86_64 -M q35 -accel tcg -cpu max -smp 2 -m "$megabytes" -display none -no-reboot -monitor none \
+	$machine -accel tcg -smp 2 -m "$megabytes" -display none -no-reboot -monitor none \
 		-nic none -serial "file:$work/console" \
 		-kernel "$cache"/root/boot/vmlinuz-* -initrd "$work/initrd.cpio" \
-		-append "console=ttyS0 quiet panic=-1 $*" 2>"$work/qemu.log" &
+		-append "$* quiet panic=-1" 2>"$work/qemu.log" &
 	qemu=$!
 }
 
