@@ -93,6 +93,7 @@ private:
 	bool _code_sent = false; // SERVICE
 	bool _lost = false; // the peer went without an exit code
 	bool _broken = false; // and against the protocol
+	int _unwritten = 0; // errno
 	std::string _message{};
 
 	Watch _watch_channel{*this, &Inside::_channel_changed};
@@ -426,10 +427,12 @@ ssize_t Relay::Inside::_put(Stream_out &out, Watch &watch, Bytes bytes, bool rep
 		return -1;
 	}
 	if (errno == EINTR) return 0;
-	if (&out == &_to)
+	if (&out == &_to) {
+		_unwritten = errno;
 		_close_to();
-	else
+	} else {
 		out.open = false;
+	}
 	return static_cast<ssize_t>(bytes.size());
 }
 
@@ -449,6 +452,7 @@ bool Relay::Inside::_take_bytes(Data_channel::Incoming const &in)
 	Stream_out &out = errors ? _errors_to : _to;
 	Watch &watch = errors ? _watch_errors_to : _watch_to;
 	if (!out.open) {
+		if (!errors && !_unwritten) _unwritten = EPIPE;
 		_channel->consume(in.bytes.size());
 		return true;
 	}
@@ -587,15 +591,23 @@ bool Relay::Inside::_over()
 	if (_lost) return _process < 0;
 	if (_side == Side::SERVICE)
 		return _code_sent && (_channel->peer_gone() || _channel->delivered());
+	if (_unwritten && _options.ends_without_reader) return true;
 	return _remote_code && _local_done();
 }
 
 void Relay::Inside::_tell()
 {
-	Ending ending{.exit_code = 0, .disconnected = _lost, .message = std::move(_message)};
+	Ending ending{.exit_code = 0,
+		.disconnected = _lost,
+		.message = std::move(_message),
+		.unwritten = _unwritten};
 	int32_t code = _failure.value_or(_process_code);
 	if (_side == Side::CALLER && (_lost || _remote_code.value_or(0) != 0)) {
 		code = _remote_code.value_or(_broken ? EXIT_TROUBLE : EXIT_DISCONNECTED);
+	}
+	if (_inherited && _unwritten && _unwritten != EPIPE) {
+		ending.message = "standard output can't be written: " + errno_text(_unwritten);
+		if (code == 0) code = EXIT_TROUBLE;
 	}
 	// An exit status has 8 bits; what doesn't fit must not become a success.
 	ending.exit_code = code >= 0 && code <= 255 ? code : EXIT_DISCONNECTED;

@@ -22,6 +22,7 @@ struct Relay_options
 	bool exit_on_service_eof = false;
 	bool tells_of_errors = true; // of a service: false on a host, whose services' errors stay there
 	int errors_to = -1; // of a caller: where the service's errors go; not the relay's
+	bool ends_without_reader = false; // of a caller: as soon as nobody takes what `to` is to get
 
 	// SERVICE, instead of relaying: the ends of both streams and this exit code.
 	std::optional<int> exit_code{};
@@ -36,12 +37,14 @@ struct Ending
 	int exit_code = 0; // 0 to 255: what the program that called, or the service, returns
 	bool disconnected = false; // the peer went without an exit code
 	std::string message{}; // one line for people if something was wrong, else empty
+	int unwritten = 0; // errno: why some of what `to` was to get is lost
 };
 
 /*
  * Belongs to the loop's thread. SERVICE: ends when both output streams have ended and the process
  * has exited (or the socket has), after the exit code was sent. CALLER: ends with the exit code
- * from the service, and its local process; the code is the service's unless that is 0.
+ * from the service, and its local process; the code is the service's unless that is 0. Standard
+ * output that can't be written is trouble, and the end of its reader (EPIPE) none.
  *
  * If the peer goes away, the local end gets its streams closed, and a process is waited for, but
  * not killed. Data for a process that doesn't read any more is thrown away.

@@ -96,6 +96,31 @@ TEST_P(Relay_caller, goes_on_without_input_and_output)
 	EXPECT_EQ(_ending->exit_code, 0);
 }
 
+TEST_P(Relay_caller, ends_without_a_reader_if_that_is_wanted)
+{
+	_begin_with_pipes({.ends_without_reader = true});
+	_out.first.reset();
+	_peer->say(numbered(1 << 20));
+	_until([&] { return _ending.has_value(); });
+	EXPECT_EQ(_ending->unwritten, EPIPE);
+	EXPECT_EQ(_ending->message, "");
+	EXPECT_FALSE(_ending->disconnected);
+}
+
+TEST_P(Relay_caller, makes_no_success_of_output_that_is_lost)
+{
+	_begin(Side::CALLER,
+		{.to = Owned_fd{::open("/dev/full", O_WRONLY | O_CLOEXEC)},
+			.from = Owned_fd{::open("/dev/null", O_RDONLY | O_CLOEXEC)}});
+	_peer->say(numbered(200'000));
+	_until([&] { return _peer->said_all(); });
+	_peer->exit_with(0);
+	_until_ended();
+	EXPECT_EQ(_ending->exit_code, EXIT_TROUBLE);
+	EXPECT_EQ(_ending->unwritten, ENOSPC);
+	EXPECT_EQ(_ending->message, "standard output can't be written: No space left on device");
+}
+
 TEST_P(Relay_caller, replaces_characters)
 {
 	Ends errors = make_pipe_ends();
