@@ -12,7 +12,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <optional>
 
@@ -157,6 +159,14 @@ public:
 	}
 };
 
+/* The exit code; a failure if what was printed can't be written. */
+int exit_code_of(int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+	fprintf(stderr, "bulkhead: standard output can't be written: %s\n", strerror(errno));
+	return code ? code : static_cast<int>(Exit::FAILURE);
+}
+
 } // namespace
 
 } // namespace bulkhead::tool
@@ -165,7 +175,7 @@ int main(int count, char **arguments)
 {
 	// The one place where exceptions of libraries arrive.
 	try {
-		return bulkhead::tool::Command_line().run(count, arguments);
+		return bulkhead::tool::exit_code_of(bulkhead::tool::Command_line().run(count, arguments));
 	} catch (std::exception const &exception) {
 		fprintf(stderr, "bulkhead: %s\n", exception.what());
 		return static_cast<int>(bulkhead::tool::Exit::FAILURE);
