@@ -77,15 +77,20 @@ _bulkhead_policy()
 	if [[ $word == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word"); fi
 }
 
-# Words of the running system: domains, or systems.
-_bulkhead_domains()
+# What `bulkhead ps` with these arguments says of the system that the command line is about.
+_bulkhead_ps()
 {
 	local system=() i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		if [[ ${COMP_WORDS[i]} == --system ]]; then system=(--system "${COMP_WORDS[i + 1]}"); fi
 	done
-	bulkhead ps "${system[@]}" 2>/dev/null | awk '/^DOMAIN /{list = 1; next} list{print $1}'
+	bulkhead ps "${system[@]}" "$@" 2>/dev/null
 }
+
+# Words of the running system: domains, the services of a domain, or systems.
+_bulkhead_domains() { _bulkhead_ps | awk '/^DOMAIN /{list = 1; next} list{print $1}'; }
+
+_bulkhead_services() { _bulkhead_ps --services "$1" | grep -Fvx '*'; }
 
 _bulkhead_systems()
 {
@@ -100,7 +105,7 @@ _bulkhead_systems()
 # `bulkhead ps`, `call` and the like, whose name is the word with this number.
 _bulkhead_running()
 {
-	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options='' domains=0 i given=0
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options='' domains=0 i given=0 domain=''
 	COMPREPLY=()
 	for ((i = $1 + 1; i < COMP_CWORD; i++)); do
 		if [[ ${COMP_WORDS[i]} == -- ]]; then
@@ -109,6 +114,7 @@ _bulkhead_running()
 		fi
 		if [[ ${COMP_WORDS[i]} != -* && ${COMP_WORDS[i - 1]} != -@(-system|n|-lines|d|-delay|o|-output) ]]; then
 			((++given))
+			domain=${domain:-${COMP_WORDS[i]}}
 		fi
 	done
 	case $previous in
@@ -120,10 +126,14 @@ _bulkhead_running()
 		compopt -o default
 		return
 		;;
+	--services)
+		mapfile -t COMPREPLY < <(compgen -W "$(_bulkhead_domains)" -- "$word")
+		return
+		;;
 	-n | --lines | -d | --delay) return ;;
 	esac
 	case ${COMP_WORDS[$1]} in
-	ps) options='--json' ;;
+	ps) options='--json --services' ;;
 	top) options='--delay --once --json' ;;
 	graph) options='--output --json' ;;
 	logs) options='--follow --lines' domains=1 ;;
@@ -141,6 +151,8 @@ _bulkhead_running()
 		mapfile -t COMPREPLY < <(compgen -W "$options --system --help" -- "$word")
 	elif ((domains && given == 0)); then
 		mapfile -t COMPREPLY < <(compgen -W "$(_bulkhead_domains)" -- "$word")
+	elif [[ ${COMP_WORDS[$1]} == call ]] && ((given == 1)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(_bulkhead_services "$domain")" -- "$word")
 	fi
 }
 

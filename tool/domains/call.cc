@@ -5,8 +5,11 @@
 #include "component/qrexec/host/service.h"
 #include "sdk/libvchan/shm_transport.h"
 #include "tool/domains/control.h"
+#include "tool/domains/refusal.h"
 #include "tool/report.h"
 
+#include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -16,6 +19,9 @@ namespace bulkhead::tool {
 namespace {
 
 using qrexec::Local_end;
+
+// As a shell has it of a filter whose output nobody reads any more.
+constexpr int EXIT_UNREAD = 128 + SIGPIPE;
 
 int trouble(std::string what, std::string remedy = {})
 {
@@ -65,6 +71,7 @@ public:
 		relay.replace_characters = terminal;
 		relay.replace_error_characters = isatty(STDERR_FILENO);
 		relay.errors_to = STDERR_FILENO;
+		relay.ends_without_reader = _options.program.empty();
 		qrexec::Relay::Finished &finished = *this;
 		_relay.emplace(_loop,
 			std::make_unique<qrexec::Data_channel>(std::move(transport), qrexec::Side::CALLER),
@@ -73,9 +80,19 @@ public:
 			return trouble("too many open files", "ulimit -n with a larger number");
 		while (!_ending) _loop.poll(NEVER_US);
 		if (!_ending->message.empty()) trouble(_ending->message);
-		return _ending->exit_code;
+		bool const unread = _options.program.empty() && _ending->unwritten == EPIPE;
+		return unread ? EXIT_UNREAD : _ending->exit_code;
 	}
 };
+
+/* The same line as qrexec-client-vm's, which tools compare; then why. */
+int tell_refused(Control &control, Call_options const &options)
+{
+	fmt::print(stderr, "Request refused\n");
+	if (std::optional<Status> const status = status_of(control))
+		if (auto const why = why_refused(*status, options.target, options.service)) report(*why);
+	return qrexec::EXIT_REFUSED;
+}
 
 } // namespace
 
@@ -98,11 +115,7 @@ int call_service(Call_options const &options)
 		report(call.error());
 		return qrexec::EXIT_TROUBLE;
 	}
-	if (call.value().state == Control::Call::State::REFUSED) {
-		// The same line as qrexec-client-vm's, which tools compare.
-		fmt::print(stderr, "Request refused\n");
-		return qrexec::EXIT_REFUSED;
-	}
+	if (call.value().state == Control::Call::State::REFUSED) return tell_refused(control, options);
 	int const exit_code = Caller(options).run(std::move(call.value().end));
 	control.ended(call.value().params);
 	return exit_code;

@@ -3,20 +3,34 @@
 #include "tool/report.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 namespace bulkhead::tool {
 
 namespace {
 
 constexpr char const *GROUP = "Systems of domains (bulkhead-domains(1))";
+constexpr char const *EXITS =
+	"Exit codes: 0 done, 1 failed, 2 command line, 8 or 9 the broker has gone or is of another\n"
+	"version, 11 no system runs here.";
+constexpr char const *MOUNT_EXITS =
+	"Exit codes: 0 done, 1 failed, 2 command line, 4 nothing can be mounted there, 8 or 9 the\n"
+	"broker has gone or is of another version, 11 no system runs here.";
+constexpr char const *CALL_EXITS =
+	"Standard input goes to the service, its output and errors come here; or to a local\n"
+	"program that follows --.\n"
+	"Exit codes: the service's; 125 trouble, 126 refused, also as nobody offers it, 127 the\n"
+	"service has no program, 141 nobody reads the output, 255 the other side has gone.";
 
 } // namespace
 
-CLI::App *Domains_command_line::_describe(char const *name, char const *text)
+CLI::App *Domains_command_line::_describe(
+	char const *name, char const *text, char const *example, char const *exits)
 {
 	CLI::App *const command = _app.add_subcommand(name, text);
 	command->group(GROUP);
 	command->add_option("--system", _system, "Which one, if several run here");
+	command->footer(fmt::format("Example: {}\n{}\nSee bulkhead-domains(1).", example, exits));
 	return command;
 }
 
@@ -41,31 +55,31 @@ void Domains_command_line::_describe_run()
 
 void Domains_command_line::_describe_call()
 {
-	_call_command = _describe("call", "Call a service in the operator's name");
+	_call_command = _describe("call", "Call a service in the operator's name",
+		"bulkhead call vault vault.Sign < document > signature", CALL_EXITS);
 	_call_command->add_option("target", _call.target, "Domain")->required();
 	_call_command->add_option("service", _call.service, "SERVICE or SERVICE+ARGUMENT")->required();
-	_call_command->footer(
-		"Standard input goes to the service, its output and errors come here; or to a local\n"
-		"program that follows --.\n"
-		"Exit codes: the service's; 125 trouble, 126 refused, also as nobody offers it (`bulkhead\n"
-		"top` tells why), 127 the service has no program, 255 the other side has gone.");
 }
 
 void Domains_command_line::_describe_life()
 {
-	_start_command = _describe("start", "Start a domain");
-	_stop_command = _describe("stop", "Stop a domain, or all and the broker");
-	_restart_command = _describe("restart", "Stop a domain and start it again");
+	_start_command = _describe("start", "Start a domain", "bulkhead start vault", EXITS);
+	_stop_command =
+		_describe("stop", "Stop a domain, or all and the broker", "bulkhead stop --all", EXITS);
+	_restart_command =
+		_describe("restart", "Stop a domain and start it again", "bulkhead restart vault", EXITS);
 	for (CLI::App *const command : {_start_command, _restart_command})
 		command->add_option("domain", _life.domain, "Domain")->required();
 	auto *const domain = _stop_command->add_option("domain", _life.domain, "Domain");
 	_stop_command->add_flag("--all", _all, "All, and the broker")->excludes(domain);
-	_reload_command = _describe("reload", "Have the broker read manifest and policy again");
+	_reload_command = _describe(
+		"reload", "Have the broker read manifest and policy again", "bulkhead reload", EXITS);
 }
 
 void Domains_command_line::_describe_mount()
 {
-	_mount_command = _describe("mount", "Mount files that a domain serves, until Ctrl-C");
+	_mount_command = _describe("mount", "Mount files that a domain serves, until Ctrl-C",
+		"bulkhead mount --read-only tpm dev /mnt", MOUNT_EXITS);
 	_mount_command->add_option("domain", _mount.domain, "Domain")->required();
 	_mount_command->add_option("name", _mount.name, "What it serves them as")->required();
 	_mount_command->add_option("directory", _mount.directory, "Directory to mount at")->required();
@@ -75,19 +89,25 @@ void Domains_command_line::_describe_mount()
 
 void Domains_command_line::_describe_shows()
 {
-	_ps_command = _describe("ps", "List domains and what they have done");
+	_ps_command = _describe("ps", "List domains and what they have done",
+		"bulkhead ps --services vault    what can be called there", EXITS);
 	_ps_command->add_flag("--json", _ps.json, "For programs: all that the broker knows");
-	_logs_command = _describe("logs", "Print what a domain has written");
+	_ps_command->add_option("--services", _ps.services_of, "What this domain offers, a line each")
+		->type_name("DOMAIN");
+	_logs_command =
+		_describe("logs", "Print what a domain has written", "bulkhead logs -f -n 20 vault", EXITS);
 	_logs_command->add_option("domain", _logs.domain, "Domain")->required();
 	_logs_command->add_flag("-f,--follow", _logs.follow, "And what it is going to write");
 	_logs_command->add_option("-n,--lines", _logs.lines, "The last lines only");
-	_top_command = _describe("top", "Watch domains, live calls and refusals");
+	_top_command = _describe("top", "Watch domains, live calls and refusals",
+		"bulkhead top --once    with the reasons of refusals", EXITS);
 	_top_command->add_option("-d,--delay", _top.interval_s, "Seconds between two looks")
 		->capture_default_str()
 		->check(CLI::Range(0.1, 3600.0));
 	_top_command->add_flag("--once", _top.once, "Look once: rates since the broker began");
 	_top_command->add_flag("--json", _top.json, "For programs: a line for each look");
-	_graph_command = _describe("graph", "Draw domains, live calls and refusals as SVG");
+	_graph_command = _describe("graph", "Draw domains, live calls and refusals as SVG",
+		"bulkhead graph -o system.svg", EXITS);
 	_graph_command->add_option("-o,--output", _graph.output, "File to write");
 	_graph_command->add_flag("--json", _graph.json, "For programs, instead of a picture");
 }

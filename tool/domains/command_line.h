@@ -42,7 +42,7 @@ private:
 	CLI::App *_top_command = nullptr;
 	CLI::App *_graph_command = nullptr;
 
-	CLI::App *_describe(char const *name, char const *text);
+	CLI::App *_describe(char const *name, char const *text, char const *example, char const *exits);
 	void _describe_run();
 	void _describe_call();
 	void _describe_life();

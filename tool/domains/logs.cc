@@ -3,7 +3,7 @@
 #include "component/qrexec/host/local_end.h"
 #include "platform/linux/descriptor.h"
 #include "tool/domains/control.h"
-#include "tool/domains/status.h"
+#include "tool/domains/refusal.h"
 #include "tool/report.h"
 
 #include <algorithm>
@@ -12,7 +12,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -32,14 +31,18 @@ private:
 	bool const _terminal = isatty(STDOUT_FILENO);
 
 public:
-	/* False: nobody reads it any more. */
+	/* False: it can't be written, which is told. */
 	bool print(std::string text)
 	{
 		if (_terminal)
 			qrexec::replace_characters({reinterpret_cast<uint8_t *>(text.data()), text.size()});
 		for (size_t done = 0; done < text.size();) {
 			ssize_t const size = write(STDOUT_FILENO, text.data() + done, text.size() - done);
-			if (size < 0 && errno != EINTR) return false;
+			if (size < 0 && errno != EINTR) {
+				report({Exit::FAILURE,
+					fmt::format("standard output can't be written: {}", strerror(errno))});
+				return false;
+			}
 			if (size > 0) done += static_cast<size_t>(size);
 		}
 		return true;
@@ -105,10 +108,7 @@ Or_trouble<std::string> log_path(Logs_options const &options)
 	if (!status) return Trouble{Exit::PEER_BROKE, "the broker's status is no JSON"};
 	Domain_status const *const domain = status->find(options.domain);
 	if (domain) return domain->log;
-	std::vector<std::string_view> names;
-	for (Domain_status const &other : status->domains) names.push_back(other.name);
-	return Trouble{Exit::FAILURE, fmt::format("there is no domain '{}'", options.domain),
-		fmt::format("one of these: {}", fmt::join(names, ", "))};
+	return no_domain(*status, options.domain);
 }
 
 } // namespace

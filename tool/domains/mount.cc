@@ -5,6 +5,7 @@
 #include "platform/linux/signals.h"
 #include "sdk/component/channel_stream.h"
 #include "tool/domains/control.h"
+#include "tool/domains/refusal.h"
 #include "tool/report.h"
 #include "vfs/fuse/mount_point.h"
 #include "vfs/remote/mount.h"
@@ -128,6 +129,16 @@ private:
 		}
 	}
 
+	int _tell_refused()
+	{
+		std::optional<Trouble> why;
+		if (std::optional<Status> const status = status_of(*_control))
+			why = why_refused(*status, _options.domain, _service);
+		return report(why.value_or(Trouble{Exit::FAILURE,
+			fmt::format("{} refuses to serve files as '{}'", _options.domain, _options.name),
+			"bulkhead ps, and bulkhead top for the reason"}));
+	}
+
 public:
 	explicit Mounted(Mount_options const &options)
 		: _options(options), _service("bulkhead.File+" + options.name)
@@ -138,10 +149,7 @@ public:
 		if (auto const asked = _ask(); !asked.ok()) return report(asked.error());
 		auto call = _control->wait();
 		if (!call.ok()) return report(call.error());
-		if (call.value().state == Control::Call::State::REFUSED)
-			return trouble(
-				fmt::format("{} refuses to serve files as '{}'", _options.domain, _options.name),
-				"bulkhead ps, and bulkhead top for the reason");
+		if (call.value().state == Control::Call::State::REFUSED) return _tell_refused();
 		std::string why, place = fuse::real_mount_point(_options.directory);
 		linux_host::Owned_fd device = remote::mount_fuse(_options.directory,
 			fmt::format("{}:{}", _options.domain, _options.name), _options.read_only,

@@ -1,6 +1,7 @@
 #include "tool/domains/show.h"
 
 #include "tool/domains/control.h"
+#include "tool/domains/refusal.h"
 #include "tool/domains/table.h"
 #include "tool/report.h"
 
@@ -124,6 +125,14 @@ int report_no_status()
 		"the same version of broker and tool"});
 }
 
+int list_services(Status const &status, std::string const &name)
+{
+	Domain_status const *const domain = status.find(name);
+	if (!domain) return report(no_domain(status, name));
+	for (std::string const &service : domain->services) fmt::print("{}\n", service);
+	return static_cast<int>(Exit::OK);
+}
+
 /* The status; while the broker is being replaced, that of the next. */
 Or_trouble<std::string> patient_status(Control &control)
 {
@@ -210,6 +219,7 @@ int show_domains(Ps_options const &options)
 	}
 	std::optional<Status> const status = read_status(json.value());
 	if (!status) return report_no_status();
+	if (!options.services_of.empty()) return list_services(*status, options.services_of);
 	fmt::print("{}", ps_text(*status));
 	return static_cast<int>(Exit::OK);
 }

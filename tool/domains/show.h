@@ -10,6 +10,7 @@ struct Ps_options
 {
 	std::string system{};
 	bool json = false;
+	std::string services_of{}; // a domain: its services instead
 };
 
 struct Top_options

@@ -16,6 +16,8 @@ using qrexec::Type;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+using Strings = std::vector<std::string>;
+
 constexpr std::string_view SMALL_STATUS =
 	R"({"system":"demo","pid":7,"now_us":9000000,"since_us":1000000,"weaker":[],"domains":[
 {"name":"a","state":"running","log":"/nowhere/a.log"}],"calls":[],"refusals":[]})";
@@ -160,6 +162,17 @@ TEST_F(Tools, a_refused_call_says_so_as_in_qubes)
 	EXPECT_EQ(run({"call", std::string(100, 'a'), "b"}).code, 125);
 }
 
+TEST_F(Tools, their_help_has_an_example_and_exit_codes)
+{
+	for (std::string const command :
+		{"ps", "top", "call", "logs", "start", "stop", "restart", "reload", "mount", "graph"}) {
+		std::string const help = run({command, "--help"}).out;
+		EXPECT_THAT(help, HasSubstr("Example: bulkhead " + command)) << command;
+		EXPECT_THAT(help, HasSubstr("Exit codes: ")) << command;
+		EXPECT_THAT(help, HasSubstr("See bulkhead-domains(1)")) << command;
+	}
+}
+
 TEST_F(Tools, wrong_use_is_told)
 {
 	EXPECT_EQ(run({"stop"}).code, 2);
@@ -189,6 +202,8 @@ services = ["bulkhead.Echo"]
 files = ["/bin", "/usr", "/lib", "/lib64"]
 [domain.work.service."work.Upper"]
 command = ["/usr/bin/tr", "a-z", "A-Z"]
+[domain.work.service."work.Endless"]
+command = ["/usr/bin/yes"]
 [domain.work.service."work.Fail"]
 command = ["/bin/sh", "-c", "echo $QREXEC_SERVICE_ARGUMENT >&2; exit 7"]
 )";
@@ -250,6 +265,73 @@ TEST_F(Whole_system, is_run_watched_called_and_stopped)
 	EXPECT_EQ(run({"stop", "--all"}).code, 0);
 	EXPECT_EQ(_system->wait().code, 0);
 	EXPECT_EQ(run({"ps"}).code, 11);
+}
+
+TEST_F(Whole_system, tells_the_operator_why_something_was_refused)
+{
+	start();
+	auto const refused = [&](std::string const &domain, std::string const &service) {
+		Outcome const outcome = run({"call", domain, service});
+		EXPECT_EQ(outcome.code, 126);
+		return outcome.out;
+	};
+	EXPECT_EQ(refused("wrok", "work.Upper"),
+		"Request refused\nbulkhead: there is no domain 'wrok' in whole\n"
+		"bulkhead: try: did you mean 'work'?\n");
+	EXPECT_EQ(refused("work", "work.Uper"),
+		"Request refused\nbulkhead: work doesn't offer work.Uper\n"
+		"bulkhead: try: did you mean 'work.Upper'?\n");
+	EXPECT_THAT(refused("work", "work/Upper"), HasSubstr("no service is called 'work/Upper'"));
+	EXPECT_EQ(run({"stop", "work"}).code, 0);
+	EXPECT_THAT(refused("work", "work.Upper"), HasSubstr("work isn't running (stopped"));
+	EXPECT_THAT(run({"stop", "wrok"}).out, HasSubstr("did you mean 'work'?"));
+	EXPECT_THAT(run({"mount", "wrok", "all", _folder}).out, HasSubstr("did you mean 'work'?"));
+	EXPECT_THAT(run({"logs", "wrok"}).out, HasSubstr("did you mean 'work'?"));
+}
+
+TEST_F(Whole_system, loses_no_output_without_a_word)
+{
+	start();
+	auto const shell = [&](std::string const &line) {
+		return Process({"/bin/sh", "-c", line, BULKHEAD_PROGRAM}).wait();
+	};
+	std::string const input = write("input", "some words\n");
+	for (std::string const &call : Strings{"work.Upper <" + input, "work.Endless </dev/null"}) {
+		Outcome const outcome = shell("\"$0\" call work " + call + " >/dev/full");
+		EXPECT_EQ(outcome.code, 125) << call;
+		EXPECT_THAT(outcome.out, HasSubstr("standard output can't be written: No space left"));
+	}
+	Outcome const ps = shell("\"$0\" ps >/dev/full");
+	EXPECT_EQ(ps.code, 1);
+	EXPECT_THAT(ps.out, HasSubstr("standard output can't be written: No space left"));
+	// Without a reader it ends as any filter does.
+	Outcome const unread =
+		shell("{ \"$0\" call work work.Endless </dev/null; echo $? >&2; } | head -n 1");
+	EXPECT_EQ(unread.out, "y\n141\n");
+}
+
+TEST_F(Whole_system, is_completed_by_the_shell)
+{
+	if (access("/bin/bash", X_OK) != 0) GTEST_SKIP() << "needs bash";
+	start();
+	EXPECT_EQ(run({"ps", "--services", "echo"}).out, "bulkhead.Echo\n");
+	EXPECT_EQ(run({"ps", "--services", "none"}).code, 1);
+	auto const completed = [&](std::string const &words) {
+		return Process({"/bin/bash", "-c",
+						   "bulkhead() { " BULKHEAD_PROGRAM " \"$@\"; }\n"
+						   ". <(bulkhead completion bash)\n"
+						   "COMP_WORDS=(" +
+							   words +
+							   ") COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
+							   "_bulkhead; echo \"${COMPREPLY[*]}\""})
+			.wait()
+			.out;
+	};
+	for (std::string const command : {"call", "logs", "start", "stop", "restart", "mount"})
+		EXPECT_EQ(completed("bulkhead " + command + " ''"), "echo work\n") << command;
+	EXPECT_EQ(completed("bulkhead call work work.U"), "work.Upper\n");
+	EXPECT_EQ(completed("bulkhead call --system whole echo ''"), "bulkhead.Echo\n");
+	EXPECT_EQ(completed("bulkhead ps --services w"), "work\n");
 }
 
 TEST_F(Whole_system, is_checked_without_being_started)

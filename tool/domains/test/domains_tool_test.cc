@@ -1,6 +1,7 @@
 #include "tool/domains/graph.h"
 #include "tool/domains/layout.h"
 #include "tool/domains/logs.h"
+#include "tool/domains/refusal.h"
 #include "tool/domains/show.h"
 #include "tool/domains/systems.h"
 #include "tool/domains/table.h"
@@ -198,6 +199,70 @@ TEST(Table, says_times_and_sizes_as_people_do)
 	EXPECT_EQ(size_text(1536), "1.5 KiB");
 	EXPECT_EQ(size_text(999 << 20), "999 MiB");
 	EXPECT_EQ(size_text(1000ULL << 20), "1.0 GiB");
+}
+
+/* Why the operator's call was refused, "what; remedy". */
+std::string why(std::string_view target, std::string_view service, std::string_view reason = "no")
+{
+	Status status = status_of(STATUS);
+	status.refusals.push_back(
+		{"dom0", std::string(target), std::string(service), std::string(reason), 1, 99000000});
+	auto const trouble = why_refused(status, target, service);
+	return trouble ? trouble->what + "; " + trouble->remedy : "";
+}
+
+TEST(Refusal, of_an_unknown_domain_names_those_there_are)
+{
+	EXPECT_EQ(
+		why("valt", "vault.Sign"), "there is no domain 'valt' in demo; did you mean 'vault'?");
+	EXPECT_EQ(why("x", "vault.Sign"), "there is no domain 'x' in demo; there are: tpm, vault, web");
+	EXPECT_THAT(why("dom0", "vault.Sign"), HasSubstr("dom0 is the operator and no domain"));
+	EXPECT_EQ(no_domain(Status{.system = "none"}, "x").remedy, "");
+}
+
+TEST(Refusal, of_an_unknown_service_names_those_that_are_offered)
+{
+	EXPECT_EQ(
+		why("vault", "vault.Sing+k"), "vault doesn't offer vault.Sing; did you mean 'vault.Sign'?");
+	EXPECT_EQ(why("tpm", "x"), "tpm doesn't offer x; there are: bulkhead.File");
+	EXPECT_EQ(why("web", "web.Get"),
+		"web offers no services; [domain.web.service.\"web.Get\"] in the manifest");
+}
+
+TEST(Refusal, tells_the_brokers_reason_where_names_are_right)
+{
+	EXPECT_EQ(why("vault", "vault.Sign", "too many calls to its target are live"),
+		"too many calls to vault are live; bulkhead top shows live calls; more are permitted by "
+		"`calls` in [domain.vault]");
+	EXPECT_EQ(why("vault", "vault.Sign", "its target wasn't ready in time"),
+		"vault wasn't ready in time; bulkhead logs vault");
+	EXPECT_THAT(why("vault", "vault.Sign", "its caller has half of all calls"),
+		HasSubstr("dom0 has half of all calls"));
+}
+
+TEST(Refusal, of_a_domain_that_has_ended_says_how)
+{
+	Status status = status_of(STATUS);
+	status.domains[1].state = "failed";
+	status.domains[1].last_end = "exit code 3";
+	status.refusals.push_back({"dom0", "vault", "vault.Sign", "its target isn't running", 1, 9});
+	auto const trouble = why_refused(status, "vault", "vault.Sign");
+	ASSERT_TRUE(trouble);
+	EXPECT_EQ(trouble->what, "vault isn't running (failed: exit code 3)");
+	EXPECT_EQ(trouble->remedy, "bulkhead start vault; what it has said: bulkhead logs vault");
+}
+
+TEST(Refusal, is_only_explained_if_it_was_the_operators)
+{
+	// That of web is none of ours.
+	EXPECT_FALSE(why_refused(status_of(STATUS), "vault", "vault.Sign+<k>"));
+	// The status shows the beginning of a long name, and no characters that names don't have.
+	Status status = status_of(STATUS);
+	status.refusals.push_back({"dom0", "a_b", std::string(64, 'x'), "no", 1, 9});
+	EXPECT_TRUE(why_refused(status, "a/b", std::string(100, 'x')));
+	status.refusals.push_back({"dom0", "vault", "a_b", "no", 1, 9});
+	auto const trouble = why_refused(status, "vault", "a/b");
+	EXPECT_EQ(trouble.value().what, "no service is called 'a/b'");
 }
 
 TEST(Logs, the_last_lines_are_cut_off)
