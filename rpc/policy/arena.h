@@ -7,37 +7,22 @@
 #include "base/bytes.h"
 
 #include <string_view>
-#include <type_traits>
 
 namespace bulkhead::policy {
 
-/* Takes blocks from an allocator, which outlives it, and returns them all at the end. */
+/* Takes pieces from an allocator, which outlives it, and returns them all at the end. */
 class Arena
 {
 private:
-	static constexpr size_t BLOCK_BYTES = 16 * 1024;
-
-	struct Block
+	/* Stands before each piece. */
+	struct alignas(std::max_align_t) Head
 	{
-		Block *next;
+		Head *next;
 		size_t size;
 	};
 
 	Allocator &_allocator;
-	Block *_blocks = nullptr;
-	std::byte *_at = nullptr;
-	size_t _left = 0;
-
-	Attempt<void> _grow(size_t size)
-	{
-		size_t const wanted = std::max(size, BLOCK_BYTES);
-		std::span<std::byte> const memory =
-			TRY(_allocator.allocate(sizeof(Block) + wanted, alignof(std::max_align_t)));
-		_blocks = ::new (static_cast<void *>(memory.data())) Block{_blocks, memory.size()};
-		_at = memory.data() + sizeof(Block);
-		_left = wanted;
-		return Ok{};
-	}
+	Head *_heads = nullptr;
 
 public:
 	explicit Arena(Allocator &allocator) : _allocator(allocator) {}
@@ -46,39 +31,25 @@ public:
 
 	~Arena()
 	{
-		while (_blocks) {
-			Block *const block = _blocks;
-			_blocks = block->next;
-			_allocator.free(block, block->size);
+		while (_heads) {
+			Head *const head = _heads;
+			_heads = head->next;
+			_allocator.free(head, head->size);
 		}
 	}
 
 	Allocator &allocator() const { return _allocator; }
 
-	/* Memory that lives as long as the arena. Error: OUT_OF_MEMORY. */
-	Attempt<std::span<std::byte>> allocate(size_t size, size_t align)
-	{
-		if (size > std::numeric_limits<size_t>::max() / 2) return Error::OUT_OF_MEMORY;
-		size_t before = (0 - reinterpret_cast<uintptr_t>(_at)) & (align - 1);
-		if (before + size > _left) {
-			TRY(_grow(size + align));
-			before = (0 - reinterpret_cast<uintptr_t>(_at)) & (align - 1);
-		}
-		std::span<std::byte> const memory(_at + before, size);
-		_at += before + size;
-		_left -= before + size;
-		return memory;
-	}
-
-	/* `count` objects with their default value. Error: OUT_OF_MEMORY. */
+	/* `count` objects with their default value, which live as long. Error: OUT_OF_MEMORY. */
 	template <typename T>
 		requires std::is_trivially_destructible_v<T>
 	Attempt<std::span<T>> array(size_t count)
 	{
 		if (count > std::numeric_limits<size_t>::max() / 2 / sizeof(T)) return Error::OUT_OF_MEMORY;
-		if (count == 0) return std::span<T>();
-		std::span<std::byte> const memory = TRY(allocate(count * sizeof(T), alignof(T)));
-		T *const first = reinterpret_cast<T *>(memory.data());
+		size_t const size = sizeof(Head) + count * sizeof(T);
+		std::byte *const memory = TRY(_allocator.allocate(size, alignof(Head))).data();
+		_heads = ::new (static_cast<void *>(memory)) Head{_heads, size};
+		T *const first = reinterpret_cast<T *>(memory + sizeof(Head));
 		std::uninitialized_value_construct_n(first, count);
 		return std::span<T>(first, count);
 	}
@@ -87,7 +58,7 @@ public:
 	Attempt<std::span<T>> copy(std::span<T const> from)
 	{
 		std::span<T> const to = TRY(array<T>(from.size()));
-		std::copy(from.begin(), from.end(), to.begin());
+		std::ranges::copy(from, to.begin());
 		return to;
 	}
 
@@ -106,9 +77,8 @@ class Growing_list
 {
 private:
 	Allocator &_allocator;
-	T *_first = nullptr;
+	std::span<T> _memory{};
 	size_t _size = 0;
-	size_t _capacity = 0;
 
 public:
 	explicit Growing_list(Allocator &allocator) : _allocator(allocator) {}
@@ -116,42 +86,32 @@ public:
 	Growing_list &operator=(Growing_list const &) = delete;
 	~Growing_list()
 	{
-		if (_first) _allocator.free(_first, _capacity * sizeof(T));
+		if (!_memory.empty()) destroy_array(_allocator, _memory);
 	}
 
 	/* Error: OUT_OF_MEMORY, the list is as before. */
-	Attempt<void> push_back(T element)
+	Attempt<void> push_back(T const &element)
 	{
-		if (_size == _capacity) {
-			size_t const capacity = _capacity ? 2 * _capacity : 16;
-			if (capacity > std::numeric_limits<size_t>::max() / 2 / sizeof(T))
-				return Error::OUT_OF_MEMORY;
-			std::span<std::byte> const memory =
-				TRY(_allocator.allocate(capacity * sizeof(T), alignof(T)));
-			T *const first = reinterpret_cast<T *>(memory.data());
-			std::uninitialized_copy_n(_first, _size, first);
-			if (_first) _allocator.free(_first, _capacity * sizeof(T));
-			_first = first;
-			_capacity = capacity;
+		if (_size == _memory.size()) {
+			std::span<T> const old = _memory;
+			_memory = TRY(create_array<T>(_allocator, old.empty() ? 16 : 2 * old.size()));
+			std::ranges::copy(old, _memory.begin());
+			if (!old.empty()) destroy_array(_allocator, old);
 		}
-		::new (static_cast<void *>(_first + _size)) T(element);
-		++_size;
+		_memory[_size++] = element;
 		return Ok{};
 	}
 
-	size_t size() const { return _size; }
+	uint32_t size() const { return static_cast<uint32_t>(_size); }
 	bool empty() const { return _size == 0; }
 	void truncate(size_t size) { _size = std::min(size, _size); }
-	T &operator[](size_t index)
-	{
-		BULKHEAD_ASSERT(index < _size);
-		return _first[index];
-	}
-	T &back() { return (*this)[_size - 1]; }
-	T *begin() { return _first; }
-	T *end() { return _first + _size; }
-	operator std::span<T>() { return {_first, _size}; }
-	std::span<T const> view() const { return {_first, _size}; }
+	T &operator[](size_t index) { return view()[index]; }
+	T const &operator[](size_t index) const { return view()[index]; }
+	T &back() { return view().back(); }
+	std::span<T> view() { return _memory.first(_size); }
+	std::span<T const> view() const { return _memory.first(_size); }
+	auto begin() { return view().begin(); }
+	auto end() { return view().end(); }
 };
 
 } // namespace bulkhead::policy

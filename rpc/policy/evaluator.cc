@@ -1,23 +1,9 @@
 #include "rpc/policy/evaluator.h"
 
-#include "rpc/policy/evaluator_builder.h"
-
 namespace bulkhead::policy {
 
+using Kind = Token::Kind;
 using To = Destination::Kind;
-
-namespace {
-
-// Up to so many are compared one by one; of more, those that matter are looked up.
-constexpr size_t FEW_ENTRIES = 16;
-
-/* What a caller has sent must not end the line that it stands in. */
-void put_printable(Text_writer &to, std::string_view text)
-{
-	for (char const c : text) to.put(c > ' ' && c < '\x7f' ? c : '_');
-}
-
-} // namespace
 
 std::string_view name_of(Denial denial)
 {
@@ -52,168 +38,183 @@ std::string_view name_of(Call_fault fault)
 	return "unknown";
 }
 
+Verdict Verdict::denied(Denial why, bool tell) const
+{
+	Verdict verdict = *this;
+	verdict.action = Action::DENY;
+	verdict.denial = why;
+	verdict.notify = tell;
+	return verdict;
+}
+
 Evaluator::Evaluator(Allocator &allocator, Policy const &policy, System const &system)
-	: _policy(policy),
-	  _system(system),
-	  _arena(allocator),
-	  _count(system.domains().size()),
-	  _words((2 * _count + 2 + 63) / 64),
-	  _strangers(allocator)
+	: _policy(policy), _system(system), _arena(allocator), _count(system.domains().size())
 {}
 
 Attempt<Owned<Evaluator>> Evaluator::create(
 	Allocator &allocator, Policy const &policy, System const &system)
 {
-	Owned<Evaluator> evaluator = TRY(create_owned<Evaluator>(allocator, allocator, policy, system));
-	TRY(Evaluator_builder(*evaluator).build());
-	return evaluator;
+	Owned<Evaluator> made = TRY(create_owned<Evaluator>(allocator, allocator, policy, system));
+	std::span<Token const> const tokens = policy.tokens();
+	made->_words = (tokens.size() + 63) / 64;
+	made->_rows = TRY(made->_arena.array<uint64_t>((made->_default_row() + 1) * made->_words));
+	for (uint32_t number = 0; number < tokens.size(); ++number)
+		made->_compile(tokens[number], number);
+	return made;
 }
 
-/* What the request says is the target, or a denial. */
-bool Evaluator::_set_target(std::string_view text, Call &call, Denial &denial) const
+/* The one domain that a word names, or that it names the template by, or NONE. */
+uint32_t Evaluator::_meant(Token const &token) const
 {
-	size_t const count = _count;
-	call.target_row = static_cast<uint32_t>(2 * count + 1);
-	if (text.empty()) return true;
-	Token_result const parsed = parse_token(text, Position::REQUEST);
-	if (parsed.fault != Token_fault::OK) {
-		denial = Denial::BAD_TARGET;
-		return false;
-	}
-	Token const &token = parsed.token;
-	if (token.kind == Token::Kind::ADMIN) {
-		call.target_row = static_cast<uint32_t>(2 * count);
-		call.requested = {.kind = To::ADMIN};
-	} else if (token.kind == Token::Kind::DISPOSABLE) {
-		uint32_t const row = call.source == NONE ? static_cast<uint32_t>(count) : call.source;
-		call.target_row = static_cast<uint32_t>(2 * count + 2 + row);
-		call.requested = {.kind = To::DISPOSABLE};
-	} else if (token.kind != Token::Kind::DEFAULT) {
-		bool const disposable = token.kind == Token::Kind::DISPOSABLE_OF;
-		std::string_view const name = disposable ? token.value : text;
-		uint32_t const domain = _system.find(name);
-		bool const there = domain != NONE && _system.domains()[domain].exists;
-		if (disposable && !(there && _system.domains()[domain].template_for_dispvms)) {
-			denial = Denial::NOT_A_TEMPLATE;
-			return false;
+	bool const disposable = token.kind == Kind::DISPOSABLE_OF;
+	if (token.kind == Kind::ADMIN) return _system.admin();
+	if (!disposable && token.kind != Kind::NAME && token.kind != Kind::UUID) return NONE;
+	std::string_view const name = disposable ? token.value : token.text;
+	return name.starts_with(UUID_PREFIX) ? _system.with_uuid(name) : _system.find(name);
+}
+
+/* Settles what a word matches. */
+void Evaluator::_compile(Token const &token, uint32_t number)
+{
+	std::span<Domain const> const domains = _system.domains();
+	Kind const kind = token.kind;
+	bool const all = kind == Kind::EVERY || kind == Kind::ANY;
+	uint32_t const meant = _meant(token);
+	auto const fits = [&](Domain const &domain) {
+		if (kind == Kind::TYPE) return domain.type == token.value;
+		bool const base = kind == Kind::DISPOSABLE_TAG && domain.template_for_dispvms;
+		return (base || kind == Kind::TAG) && domain.tagged(token.value);
+	};
+	auto const set = [&](size_t row, bool matches) {
+		_rows[row * _words + number / 64] |= uint64_t{matches} << number % 64;
+	};
+	for (uint32_t i = 0; i < _count; ++i) {
+		bool const itself = i == meant || fits(domains[i]);
+		bool const disposables = kind == Kind::DISPOSABLE_OF || kind == Kind::DISPOSABLE_TAG;
+		bool const but_admin = kind == Kind::ANY && i != _system.admin();
+		set(i, (itself && !disposables) || but_admin || kind == Kind::EVERY);
+		set(_disposable_row(i), (itself && disposables) || all);
+		bool standard = all || kind == Kind::DISPOSABLE;
+		if (uint32_t const base = domains[i].disposables_of; base != NONE && disposables) {
+			// As written: upstream takes the name only for the default template, not its UUID.
+			standard = kind == Kind::DISPOSABLE_TAG ? fits(domains[base])
+													: token.value == domains[base].name;
 		}
-		// Who names what isn't there learns nothing from the answer: it is as if nothing was named.
-		if (!there) return true;
-		call.target_row = static_cast<uint32_t>(disposable ? count + domain : domain);
-		call.requested = {.kind = disposable ? To::DISPOSABLE_OF : To::DOMAIN,
-			.by_uuid = name.starts_with(UUID_PREFIX),
-			.number = domain};
+		set(_default_disposable_row(i), standard);
 	}
-	return true;
-}
-
-uint32_t Evaluator::_source_row(std::string_view source, uint32_t domain) const
-{
-	if (domain != NONE) return domain;
-	uint32_t const stranger = static_cast<uint32_t>(_count);
-	if (source == "@adminvm") return stranger + 1;
-	uint32_t const word = _policy.source_id(source);
-	uint32_t const own = word == NONE ? NONE : _strangers.find(pair_key(word, 0));
-	return own == NONE ? stranger : own;
+	set(_default_disposable_row(_count), all || kind == Kind::DISPOSABLE);
+	set(_admin_row(), kind == Kind::EVERY || token.admin());
+	set(_default_row(), all || kind == Kind::DEFAULT);
 }
 
 /* Who calls: the channel's other end, or a RemoteVM that it relays for. */
-bool Evaluator::_set_source(Request const &request, Call &call, Denial &denial) const
+Denial Evaluator::_set_source(Request const &request, Call &call) const
 {
 	std::string_view source = request.source;
 	if (!request.requested_source.empty()) {
-		uint32_t const remote = _system.find(request.requested_source);
-		if (remote == NONE || !_system.domains()[remote].exists)
-			denial = Denial::SOURCE_UNKNOWN;
-		else if (!_system.domains()[remote].remote)
-			denial = Denial::SOURCE_NOT_REMOTE;
-		else if (uint32_t const relay = _system.domains()[remote].relayvm;
-			relay == NONE || relay != _system.find(source))
-			denial = Denial::SOURCE_OF_OTHER_RELAY;
-		if (denial != Denial::NOT_DENIED) return false;
+		uint32_t const number = _system.find(request.requested_source);
+		if (number == NONE) return Denial::SOURCE_UNKNOWN;
+		Domain const &remote = _system.domains()[number];
+		if (!remote.exists) return Denial::SOURCE_UNKNOWN;
+		if (!remote.remote()) return Denial::SOURCE_NOT_REMOTE;
+		if (remote.relay == NONE || remote.relay != _system.find(source))
+			return Denial::SOURCE_OF_OTHER_RELAY;
 		source = request.requested_source;
 	}
 	call.source = _system.find(source);
 	call.source_by_uuid = source.starts_with(UUID_PREFIX);
-	call.source_row = _source_row(source, call.source);
-	return true;
+	call.source_row = call.source;
+	if (call.source != NONE) return Denial::NOT_DENIED;
+	// A stranger that a rule names matches what every stranger does, and that name.
+	call.source_row = source == "@adminvm" ? _admin_row() : _default_row();
+	uint32_t const word = source.starts_with('@') ? NONE : _policy.token(source);
+	if (word != NONE && _meant(_policy.tokens()[word]) == NONE) call.source_word = word;
+	return Denial::NOT_DENIED;
 }
 
-bool Evaluator::_resolve(Request const &request, Call &call, Denial &denial) const
+/* What the request says is the target. */
+Denial Evaluator::_set_target(std::string_view text, Call &call) const
 {
+	Token_result const parsed = parse_token(text.empty() ? "@default" : text, Position::REQUEST);
+	if (parsed.fault != Token_fault::OK) return Denial::BAD_TARGET;
+	Destination const wanted = _destination(parsed.token);
+	call.target_row = _default_row();
+	switch (wanted.kind) {
+	case To::UNKNOWN:
+		if (parsed.token.kind == Kind::DISPOSABLE_OF) return Denial::NOT_A_TEMPLATE;
+		// Who names what isn't there learns nothing from the answer: it is as if nothing was named.
+		return Denial::NOT_DENIED;
+	case To::DEFAULT: break;
+	case To::DOMAIN: call.target_row = wanted.number; break;
+	case To::ADMIN: call.target_row = _admin_row(); break;
+	case To::DISPOSABLE_OF: call.target_row = _disposable_row(wanted.number); break;
+	case To::DISPOSABLE:
+		call.target_row = _default_disposable_row(call.source == NONE ? _count : call.source);
+		break;
+	}
+	call.requested = wanted;
+	return Denial::NOT_DENIED;
+}
+
+Call Evaluator::resolve(Request const &request) const
+{
+	Call call;
+	Denial const source = _set_source(request, call);
 	// A bad target counts before a bad source, though @dispvm depends on the source.
-	Denial bad_source = Denial::NOT_DENIED;
-	bool const good = _set_source(request, call, bad_source);
-	if (!_set_target(request.target, call, denial)) return false;
-	denial = bad_source;
-	return good;
+	call.denial = _set_target(request.target, call);
+	if (call.denial == Denial::NOT_DENIED) call.denial = source;
+	return call;
 }
 
-/*
- * The lanes of a group that match a source, in the order of their first rules unless there are very
- * many, until `bool fn(Lane_head const &, Lane const &)` wants no more.
- */
-template <typename FN>
-inline void Evaluator::_for_each_lane(uint32_t group, uint32_t source_row, FN &&fn) const
+/* The first rule that matches, or NONE. */
+uint32_t Evaluator::_first(Request const &request, Call const &call) const
 {
-	if (group == NONE) return;
-	std::span<Lane_head const> const heads = _policy.lane_heads(group);
-	std::span<Lane const> const lanes = _policy.lanes(group);
-	Token_set const source = _sources[source_row];
-	if (uint32_t const masks = _masks_of_group[group]; masks != NONE) {
-		for (uint64_t mask = _masks[masks + source_row]; mask; mask &= mask - 1) {
-			size_t const i = static_cast<size_t>(std::countr_zero(mask));
-			if (!fn(heads[i], lanes[i])) return;
+	uint32_t best = NONE;
+	for (std::span<Lane const> const lanes :
+		_policy.index().lanes_of(request.service, request.argument)) {
+		for (Lane const &lane : lanes) {
+			if (lane.first_rule >= best) break;
+			if (!source_matches(call, lane.source)) continue;
+			for (Entry const &entry : _policy.index().entries(lane)) {
+				if (entry.rule >= best) break;
+				if (target_matches(call, entry.word)) best = entry.rule;
+			}
 		}
-	} else if (lanes.size() <= FEW_LANES) {
-		for (size_t i = 0; i < heads.size(); ++i)
-			if (source.has(heads[i].source) && !fn(heads[i], lanes[i])) return;
-	} else {
-		for (uint32_t const token : source.tokens)
-			if (Lane const *const lane = _policy.lane(group, token)) fn(lane->head, *lane);
 	}
-}
-
-inline uint32_t Evaluator::_first_in(Lane const &lane, Token_set const &target, uint32_t best) const
-{
-	if (lane.entry_count <= FEW_ENTRIES) {
-		for (Entry const &entry : _policy.entries(lane)) {
-			if (entry.rule >= best) break;
-			if (target.has(entry.target)) return entry.rule;
-		}
-		return best;
-	}
-	for (uint32_t const token : target.tokens) best = std::min(best, _policy.entry(lane, token));
 	return best;
 }
 
-inline uint32_t Evaluator::_first_in(
-	uint32_t group, uint32_t source_row, Token_set const &target, uint32_t best) const
+/* Where a word leads that stands for one domain, or for none yet. */
+Destination Evaluator::_destination(Token const &token) const
 {
-	_for_each_lane(group, source_row, [&](Lane_head const &head, Lane const &lane) {
-		if (head.first_rule >= best) return false;
-		best = _first_in(lane, target, best);
-		return true;
-	});
-	return best;
+	if (token.kind == Kind::DEFAULT) return {};
+	if (token.kind == Kind::ADMIN) return {.kind = To::ADMIN};
+	if (token.kind == Kind::DISPOSABLE) return {.kind = To::DISPOSABLE};
+	bool const disposable = token.kind == Kind::DISPOSABLE_OF;
+	std::string_view const name = disposable ? token.value : token.text;
+	uint32_t const domain = _system.find(name);
+	if (domain == NONE) return {.kind = To::UNKNOWN};
+	Domain const &found = _system.domains()[domain];
+	if (!found.exists || (disposable && !found.template_for_dispvms)) return {.kind = To::UNKNOWN};
+	return {.kind = disposable ? To::DISPOSABLE_OF : To::DOMAIN,
+		.by_uuid = name.starts_with(UUID_PREFIX),
+		.number = domain};
 }
 
-uint32_t Evaluator::_first(Policy::Groups const &groups, Call const &call) const
+Destination Evaluator::destination(uint32_t token) const
 {
-	Token_set const target = _targets[call.target_row];
-	uint32_t best = _first_in(groups.argument, call.source_row, target, NONE);
-	best = _first_in(groups.service, call.source_row, target, best);
-	return _first_in(groups.every, call.source_row, target, best);
+	Destination const found = _destination(_policy.tokens()[token]);
+	return found.kind == To::UNKNOWN ? Destination{.kind = To::UNKNOWN, .number = token} : found;
 }
 
-Destination Evaluator::_default_disposable(uint32_t source) const
+Destination Evaluator::default_disposable(uint32_t source) const
 {
-	uint32_t const standard = source == NONE ? NONE : _system.domains()[source].default_dispvm;
-	if (standard == NONE) return {};
-	return {.kind = To::DISPOSABLE_OF, .number = standard};
+	uint32_t const base = source == NONE ? NONE : _system.domains()[source].disposables_of;
+	if (base == NONE) return {};
+	return {.kind = To::DISPOSABLE_OF, .number = base};
 }
 
-bool Evaluator::_running(Destination const &destination) const
+bool Evaluator::running(Destination const &destination) const
 {
 	if (destination.kind == To::ADMIN) return true;
 	if (destination.kind != To::DOMAIN) return false;
@@ -221,206 +222,39 @@ bool Evaluator::_running(Destination const &destination) const
 	return domain.exists ? domain.running : destination.number == _system.admin();
 }
 
-Verdict Evaluator::_deny(Verdict verdict, Denial denial, bool notify) const
+Verdict Evaluator::send_to(Destination target, Verdict verdict) const
 {
-	verdict.action = Action::DENY;
-	verdict.denial = denial;
-	verdict.notify = notify;
-	return verdict;
-}
-
-/* Allows a call to where a rule, its caller or a person wants it. */
-Verdict Evaluator::_send_to(Destination target, Verdict verdict) const
-{
-	if (target.kind == To::DEFAULT) return _deny(verdict, Denial::NO_TARGET);
+	if (target.kind == To::DEFAULT) return verdict.denied(Denial::NO_TARGET);
 	if (target.kind == To::UNKNOWN) {
-		bool const disposable = _policy.targets()[target.number].kind == Token::Kind::DISPOSABLE_OF;
-		return _deny(verdict, disposable ? Denial::NOT_A_TEMPLATE : Denial::NO_TARGET);
+		bool const disposable = _policy.tokens()[target.number].kind == Kind::DISPOSABLE_OF;
+		return verdict.denied(disposable ? Denial::NOT_A_TEMPLATE : Denial::NO_TARGET);
 	}
 	if (target.kind == To::ADMIN) target = {.kind = To::DOMAIN, .number = _system.admin()};
-	if (target.kind == To::DISPOSABLE) target = _default_disposable(verdict.source);
-	if (target.kind == To::DEFAULT) return _deny(verdict, Denial::NO_DISPOSABLE);
+	if (target.kind == To::DISPOSABLE) target = default_disposable(verdict.source);
+	if (target.kind == To::DEFAULT) return verdict.denied(Denial::NO_DISPOSABLE);
 	verdict.action = Action::ALLOW;
 	verdict.target = target;
 	return verdict;
 }
 
-Verdict Evaluator::_allow(Rule const &rule, Verdict verdict) const
-{
-	return _send_to(
-		rule.redirect == NONE ? verdict.requested : _destinations[rule.redirect], verdict);
-}
-
-/* Only what the rule's target= says, as it says it. */
-void Evaluator::_offer_one(Rule const &rule)
-{
-	_one = true;
-	_only = _destinations[rule.redirect];
-	if (_only.kind == To::ADMIN) _only = {.kind = To::DOMAIN, .number = _system.admin()};
-	if (!rule.autostart && !_running(_only)) _one = false;
-}
-
-/* Adds the lanes of a group that match the source to the cursors; returns how many there are. */
-size_t Evaluator::_open_lanes(uint32_t group, uint32_t source_row, size_t cursors)
-{
-	if (group == NONE) return cursors;
-	uint64_t const *const offerable = _offerable.data() + group * _words;
-	for (size_t word = 0; word < _words; ++word) _undecided[word] |= offerable[word];
-	_for_each_lane(group, source_row, [&](Lane_head const &, Lane const &lane) {
-		std::span<Offer const> const offers = _policy.offers(lane);
-		_cursors[cursors++] = {offers.front().rule, offers.data(), offers.data() + offers.size()};
-		return true;
-	});
-	return cursors;
-}
-
-/* What no earlier rule has decided, this one does. Returns whether anything is left. */
-bool Evaluator::_apply(Offer const &offer)
-{
-	uint64_t const *const expansion = _expansions.data() + offer.target * _words;
-	uint64_t left = 0;
-	for (size_t word = 0; word < _words; ++word) {
-		uint64_t const decided = _undecided[word] & expansion[word];
-		_undecided[word] &= ~decided;
-		if (!offer.denies) _offered[word] |= decided;
-		left |= _undecided[word];
-	}
-	return left != 0;
-}
-
-/*
- * The rules in their order, whatever their targets: the first that speaks of a target decides
- * whether it is offered. That is what upstream gets by walking them in reverse.
- */
-void Evaluator::_collect(Policy::Groups const &groups, Call const &call)
-{
-	std::ranges::fill(_undecided, 0);
-	std::ranges::fill(_offered, 0);
-	size_t cursors = _open_lanes(groups.argument, call.source_row, 0);
-	cursors = _open_lanes(groups.service, call.source_row, cursors);
-	cursors = _open_lanes(groups.every, call.source_row, cursors);
-	while (cursors) {
-		Cursor *first = &_cursors[0];
-		for (Cursor &cursor : _cursors.subspan(1, cursors - 1))
-			if (cursor.rule < first->rule) first = &cursor;
-		if (!_apply(*first->at)) return;
-		if (++first->at == first->end)
-			*first = _cursors[--cursors];
-		else
-			first->rule = first->at->rule;
-	}
-}
-
-/* Turns the keywords into domains and takes away what can't be called. */
-void Evaluator::_settle_choices(Call const &call, bool autostart)
-{
-	auto const take = [&](size_t bit) {
-		uint64_t const mask = uint64_t{1} << bit % 64;
-		bool const was = _offered[bit / 64] & mask;
-		_offered[bit / 64] &= ~mask;
-		return was;
-	};
-	auto const put = [&](size_t bit) { _offered[bit / 64] |= uint64_t{1} << bit % 64; };
-	bool const disposable = take(_bit_of_default_disposable());
-	Destination const standard = _default_disposable(call.source);
-	if (disposable && standard.kind != To::DEFAULT) put(_bit_of_disposable(standard.number));
-	if (take(_bit_of_admin())) put(_system.admin());
-	if (call.source != NONE) take(call.source);
-	for (size_t word = 0; word < _words; ++word) _offered[word] &= ~_hidden[word];
-	if (autostart) return;
-	for (size_t word = 0; word < _words; ++word) {
-		for (uint64_t bits = _offered[word]; bits; bits &= bits - 1) {
-			size_t const bit = word * 64 + static_cast<size_t>(std::countr_zero(bits));
-			if (!_running(_choice(bit))) take(bit);
-		}
-	}
-}
-
-bool Evaluator::_nothing_offered() const
-{
-	return std::ranges::all_of(_offered, [](uint64_t word) { return word == 0; });
-}
-
-/* What default_target= says, or DEFAULT if that isn't on offer. */
-Destination Evaluator::_preselected(Rule const &rule, uint32_t source) const
-{
-	if (rule.default_target == NONE) return {};
-	Destination wanted = _destinations[rule.default_target];
-	if (wanted.kind == To::ADMIN) wanted = {.kind = To::DOMAIN, .number = _system.admin()};
-	if (wanted.kind == To::DISPOSABLE) wanted = _default_disposable(source);
-	return wanted.kind != To::DEFAULT && offers(wanted) ? wanted : Destination{};
-}
-
-Verdict Evaluator::_ask(
-	Rule const &rule, Policy::Groups const &groups, Call const &call, Verdict verdict)
-{
-	if (rule.redirect != NONE) {
-		_offer_one(rule);
-		if (!_one) return _deny(verdict, Denial::NOTHING_TO_OFFER);
-	} else {
-		_one = false;
-		_collect(groups, call);
-		_settle_choices(call, rule.autostart);
-		if (_nothing_offered()) return _deny(verdict, Denial::NOTHING_TO_OFFER);
-	}
-	verdict.action = Action::ASK;
-	verdict.target = _preselected(rule, call.source);
-	return verdict;
-}
-
-Verdict Evaluator::evaluate(Request const &request)
+Verdict Evaluator::evaluate(Request const &request) const
 {
 	Verdict verdict;
-	if (_policy.broken()) return _deny(verdict, Denial::BROKEN_POLICY);
-	Call call;
-	Denial denial = Denial::NOT_DENIED;
-	if (!_resolve(request, call, denial)) return _deny(verdict, denial);
+	if (_policy.broken()) return verdict.denied(Denial::BROKEN_POLICY);
+	Call const call = resolve(request);
+	if (call.denial != Denial::NOT_DENIED) return verdict.denied(call.denial);
 	verdict.source = call.source;
 	verdict.source_by_uuid = call.source_by_uuid;
 	verdict.requested = call.requested;
-	Policy::Groups const groups = _policy.groups_of(request.service, request.argument);
-	verdict.rule = _first(groups, call);
-	if (verdict.rule == NONE) return _deny(verdict, Denial::NO_RULE);
+	verdict.rule = _first(request, call);
+	if (verdict.rule == NONE) return verdict.denied(Denial::NO_RULE);
 	Rule const &rule = _policy.rules()[verdict.rule];
+	verdict.action = rule.action;
 	verdict.notify = rule.notify;
 	verdict.autostart = rule.autostart;
-	switch (rule.action) {
-	case Action::ALLOW: return _allow(rule, verdict);
-	case Action::ASK: return _ask(rule, groups, call, verdict);
-	case Action::DENY: break;
-	}
-	return _deny(verdict, Denial::RULE, rule.notify);
-}
-
-Verdict Evaluator::answer(Request const &request, std::string_view chosen)
-{
-	Verdict verdict = evaluate(request);
-	if (verdict.action != Action::ASK) return verdict;
-	Destination found{};
-	for_each_choice([&](Destination const &choice) {
-		char text[256];
-		Text_writer writer{std::span<char>(text)};
-		write(writer, choice);
-		if (!writer.cut() && writer.text() == chosen) found = choice;
-	});
-	verdict.target = {};
-	if (found.kind == To::DEFAULT) return _deny(verdict, Denial::NOT_OFFERED);
-	return _send_to(found, verdict);
-}
-
-Destination Evaluator::_choice(size_t bit) const
-{
-	if (bit < _count) return {.kind = To::DOMAIN, .number = static_cast<uint32_t>(bit)};
-	return {.kind = To::DISPOSABLE_OF, .number = static_cast<uint32_t>(bit - _count)};
-}
-
-bool Evaluator::offers(Destination const &destination) const
-{
-	if (_one) return destination == _only;
-	bool const domain = destination.kind == To::DOMAIN;
-	if (destination.by_uuid || (!domain && destination.kind != To::DISPOSABLE_OF)) return false;
-	size_t const bit = domain ? destination.number : _bit_of_disposable(destination.number);
-	return _offered[bit / 64] >> bit % 64 & 1;
+	if (rule.action == Action::ASK) return verdict;
+	if (rule.action == Action::DENY) return verdict.denied(Denial::RULE, rule.notify);
+	return send_to(rule.redirect == NONE ? call.requested : destination(rule.redirect), verdict);
 }
 
 Call_fault Evaluator::call_fault(Verdict const &verdict) const
@@ -430,81 +264,12 @@ Call_fault Evaluator::call_fault(Verdict const &verdict) const
 	bool const itself = target.kind == To::DOMAIN && target.number == verdict.source &&
 		target.by_uuid == verdict.source_by_uuid;
 	if (itself) return Call_fault::LOOPBACK;
-	if (!verdict.autostart && !_running(target)) return Call_fault::NOT_RUNNING;
+	if (!verdict.autostart && !running(target)) return Call_fault::NOT_RUNNING;
 	if (target.kind == To::DISPOSABLE_OF && !domain.exists) return Call_fault::NO_TEMPLATE;
-	if (target.kind != To::DOMAIN || !domain.remote) return Call_fault::OK;
-	if (domain.relayvm == NONE || !_system.domains()[domain.relayvm].exists)
+	if (target.kind != To::DOMAIN || !domain.remote()) return Call_fault::OK;
+	if (domain.relay == NONE || !_system.domains()[domain.relay].exists)
 		return Call_fault::NO_RELAY;
 	return domain.transport_rpc.empty() ? Call_fault::NO_TRANSPORT : Call_fault::OK;
-}
-
-void Evaluator::write(Text_writer &to, Destination const &destination) const
-{
-	switch (destination.kind) {
-	case To::DEFAULT: to.put("@default"); return;
-	case To::ADMIN: to.put("@adminvm"); return;
-	case To::DISPOSABLE: to.put("@dispvm"); return;
-	case To::UNKNOWN: to.put(_policy.targets()[destination.number].text); return;
-	case To::DOMAIN: break;
-	case To::DISPOSABLE_OF: to.put(DISPVM_PREFIX); break;
-	}
-	Domain const &domain = _system.domains()[destination.number];
-	to.put(destination.by_uuid ? domain.uuid_text : domain.name);
-}
-
-/* The lines about the target, which for a RemoteVM is its relay. */
-void Evaluator::_write_target(Text_writer &to, Request const &request, Verdict const &verdict) const
-{
-	Destination const &target = verdict.target;
-	Domain const &domain = _system.domains()[target.number];
-	bool const admin = target.kind == To::DOMAIN && target.number == _system.admin();
-	bool const remote = target.kind == To::DOMAIN && domain.remote;
-	Domain const &end = remote ? _system.domains()[domain.relayvm] : domain;
-	to.put("target=");
-	if (admin || remote)
-		to.put(end.name);
-	else
-		write(to, target);
-	to.put('\n');
-	if (!admin && !end.uuid_text.empty())
-		format_all(to,
-			"target_uuid=", target.kind == To::DISPOSABLE_OF ? DISPVM_PREFIX : std::string_view(),
-			end.uuid_text, '\n');
-	to.put(verdict.autostart ? "autostart=True\n" : "autostart=False\n");
-	to.put("requested_target=");
-	write(to, verdict.requested);
-	if (remote) {
-		// Where the policy sends it, not what the caller asked for; by name: a service has no
-		// colon.
-		format_all(to, "\nservice=", domain.transport_rpc, '+', domain.name, '+');
-		put_printable(to, request.service);
-		put_printable(to, request.argument);
-	}
-	if (!admin && !request.requested_source.empty())
-		format_all(to, "\npolicy_source=", request.requested_source);
-}
-
-void Evaluator::write_response(
-	Text_writer &to, Request const &request, Verdict const &verdict) const
-{
-	bool const remote =
-		verdict.target.kind == To::DOMAIN && _system.domains()[verdict.target.number].remote;
-	std::string_view user = verdict.rule == NONE ? "" : _policy.rules()[verdict.rule].user;
-	if (user.empty() || remote) user = "DEFAULT";
-	format_all(to, "user=", user, "\nresult=allow\n");
-	_write_target(to, request, verdict);
-}
-
-Mismatch Evaluator::mismatch(Rule const &rule, Request const &request) const
-{
-	if (!rule.any_service && rule.service != request.service) return Mismatch::SERVICE;
-	if (!rule.any_argument && rule.argument != request.argument) return Mismatch::ARGUMENT;
-	Call call;
-	Denial denial = Denial::NOT_DENIED;
-	if (!_set_source(request, call, denial)) return Mismatch::SOURCE;
-	if (!_sources[call.source_row].has(rule.source)) return Mismatch::SOURCE;
-	if (!_set_target(request.target, call, denial)) return Mismatch::TARGET;
-	return _targets[call.target_row].has(rule.target) ? Mismatch::MATCHES : Mismatch::TARGET;
 }
 
 } // namespace bulkhead::policy

@@ -2,8 +2,8 @@
 
 // Decides calls: a policy, compiled for the domains of a system. What a word of the policy means
 // for each domain is settled when it is made; a decision then looks up names and compares numbers.
+// What a person may choose from where the policy says `ask`, rpc/policy/ask knows.
 
-#include "base/format.h"
 #include "rpc/policy/policy.h"
 #include "rpc/policy/system.h"
 
@@ -33,7 +33,7 @@ struct Destination
 
 	Kind kind = Kind::DEFAULT;
 	bool by_uuid = false; // it was written as "uuid:…"
-	uint32_t number = NONE; // domain; of UNKNOWN the policy's target word
+	uint32_t number = NONE; // domain; of UNKNOWN the policy's word
 
 	bool operator==(Destination const &) const = default;
 };
@@ -80,125 +80,53 @@ struct Verdict
 	uint32_t rule = NONE; // of Policy::rules; NONE: none decided
 	uint32_t source = NONE; // domain; NONE: unknown
 	Destination requested{};
-	Destination target{}; // allow: where to; ask: what to preselect, or DEFAULT
+	Destination target{}; // allow: where to
+
+	/* The same, but denied. */
+	Verdict denied(Denial why, bool tell = true) const;
 };
 
-/* Which part of a rule doesn't fit a request. */
-enum class Mismatch : uint8_t { MATCHES, SERVICE, ARGUMENT, SOURCE, TARGET };
-
-/* The words that match a domain, as bits and as a list. */
-struct Token_set
+/* What rules are compared with: a request, looked up. */
+struct Call
 {
-	uint64_t const *bits;
-	std::span<uint32_t const> tokens;
-
-	bool has(uint32_t token) const { return bits[token / 64] >> token % 64 & 1; }
+	Denial denial = Denial::NOT_DENIED; // what is wrong with the request
+	bool source_by_uuid = false;
+	uint32_t source = NONE; // domain; NONE: unknown
+	uint32_t source_word = NONE; // the policy's own word for an unknown source
+	size_t source_row = 0;
+	size_t target_row = 0;
+	Destination requested{};
 };
 
-/* A token set for each row. */
-class Token_rows
-{
-private:
-	std::span<uint64_t> _bits{};
-	std::span<uint32_t> _tokens{};
-	std::span<uint32_t> _begins{};
-	size_t _words = 0;
-
-public:
-	struct Pair
-	{
-		uint32_t row;
-		uint32_t token;
-	};
-
-	/* Pairs are in ascending order of their tokens. */
-	Attempt<void> fill(Arena &arena, size_t rows, size_t tokens, std::span<Pair const> pairs);
-
-	Token_set operator[](size_t row) const
-	{
-		return {_bits.data() + row * _words,
-			{_tokens.data() + _begins[row], _begins[row + 1] - _begins[row]}};
-	}
-	size_t rows() const { return _begins.size() - 1; }
-	size_t longest() const;
-};
-
-/* Of one thread. Policy, system and allocator outlive it. */
+/* Changes nothing once it is made. Policy, system and allocator outlive it. */
 class Evaluator final
 {
 private:
-	struct Call
-	{
-		uint32_t source = NONE; // domain
-		bool source_by_uuid = false;
-		uint32_t source_row = 0;
-		uint32_t target_row = 0;
-		Destination requested{};
-	};
-
-	/* A lane whose offers are walked. */
-	struct Cursor
-	{
-		uint32_t rule; // of the offer that is next
-		Offer const *at;
-		Offer const *end;
-	};
-
 	Policy const &_policy;
 	System const &_system;
 	Arena _arena;
 	size_t const _count; // of domains
-	size_t _words; // of a set of choices
-	Token_rows _sources{};
-	Token_rows _targets{};
-	// Of groups with more than few lanes, and not very many: which lanes match each source row.
-	std::span<uint64_t> _masks{};
-	std::span<uint32_t> _masks_of_group{}; // where those of a group begin, or NONE
-	Pair_table _strangers; // sources that rules name and that aren't there: word, 0 → row
-	std::span<Destination> _destinations{}; // of target words
-	std::span<uint64_t> _expansions{}; // of target words: what they offer
-	std::span<uint64_t> _offerable{}; // of groups: what a rule of them may offer to anybody
-	std::span<uint64_t> _hidden{}; // internal domains
-	std::span<uint64_t> _undecided{};
-	std::span<uint64_t> _offered{};
-	std::span<Cursor> _cursors{};
-	Destination _only{}; // the one choice, if a rule says so
-	bool _one = false;
+	size_t _words = 0; // of a row
+	// For each row, which tokens match: domains by name, new disposables of each, @dispvm as each
+	// asks for it and as a stranger does, @adminvm, @default. As a source, who isn't there is like
+	// @default.
+	std::span<uint64_t> _rows{};
 
-	friend class Evaluator_builder;
+	size_t _disposable_row(size_t domain) const { return _count + domain; }
+	size_t _default_disposable_row(size_t source) const { return 2 * _count + source; }
+	size_t _admin_row() const { return 3 * _count + 1; }
+	size_t _default_row() const { return 3 * _count + 2; }
 
-	// Up to so many lanes are compared one by one; up to a word's bits they have masks.
-	static constexpr size_t FEW_LANES = 6;
-	static constexpr size_t MANY_LANES = 64;
-
-	size_t _bit_of_disposable(uint32_t domain) const { return _count + domain; }
-	size_t _bit_of_admin() const { return 2 * _count; }
-	size_t _bit_of_default_disposable() const { return 2 * _count + 1; }
-
-	uint32_t _source_row(std::string_view source, uint32_t domain) const;
-	bool _set_target(std::string_view text, Call &call, Denial &denial) const;
-	bool _set_source(Request const &request, Call &call, Denial &denial) const;
-	bool _resolve(Request const &request, Call &call, Denial &denial) const;
-	uint32_t _first_in(Lane const &lane, Token_set const &target, uint32_t best) const;
-	template <typename FN>
-	void _for_each_lane(uint32_t group, uint32_t source_row, FN &&fn) const;
-	uint32_t _first_in(
-		uint32_t group, uint32_t source_row, Token_set const &target, uint32_t best) const;
-	uint32_t _first(Policy::Groups const &groups, Call const &call) const;
-	Destination _default_disposable(uint32_t source) const;
-	bool _running(Destination const &destination) const;
-	Verdict _deny(Verdict verdict, Denial denial, bool notify = true) const;
-	Verdict _allow(Rule const &rule, Verdict verdict) const;
-	Verdict _send_to(Destination target, Verdict verdict) const;
-	Verdict _ask(Rule const &rule, Policy::Groups const &groups, Call const &call, Verdict verdict);
-	void _offer_one(Rule const &rule);
-	void _collect(Policy::Groups const &groups, Call const &call);
-	size_t _open_lanes(uint32_t group, uint32_t source_row, size_t cursors);
-	bool _apply(Offer const &offer);
-	void _settle_choices(Call const &call, bool autostart);
-	bool _nothing_offered() const;
-	Destination _preselected(Rule const &rule, uint32_t source) const;
-	void _write_target(Text_writer &to, Request const &request, Verdict const &verdict) const;
+	uint32_t _meant(Token const &token) const;
+	void _compile(Token const &token, uint32_t number);
+	bool _matches(size_t row, uint32_t token) const
+	{
+		return _rows[row * _words + token / 64] >> token % 64 & 1;
+	}
+	Destination _destination(Token const &token) const;
+	Denial _set_source(Request const &request, Call &call) const;
+	Denial _set_target(std::string_view text, Call &call) const;
+	uint32_t _first(Request const &request, Call const &call) const;
 
 public:
 	Evaluator(Allocator &allocator, Policy const &policy, System const &system);
@@ -211,42 +139,28 @@ public:
 	System const &system() const { return _system; }
 
 	/* Decides. Never blocks, never allocates. */
-	Verdict evaluate(Request const &request);
-
-	/*
-	 * What becomes of a call that a person was asked about and has chosen a target for: it is
-	 * evaluated once more, as the policy may have changed, and what was chosen must be on offer.
-	 */
-	Verdict answer(Request const &request, std::string_view chosen);
-
-	/* What the last verdict ASK has on offer, as `void fn(Destination)`; valid until the next. */
-	template <typename FN>
-	void for_each_choice(FN &&fn) const
-	{
-		if (_one) fn(_only);
-		for (size_t word = 0; !_one && word < _words; ++word)
-			for (uint64_t bits = _offered[word]; bits; bits &= bits - 1)
-				fn(_choice(word * 64 + static_cast<size_t>(std::countr_zero(bits))));
-	}
-	bool offers(Destination const &destination) const;
+	Verdict evaluate(Request const &request) const;
 
 	/* Whether an allowed call can be made now. */
 	Call_fault call_fault(Verdict const &verdict) const;
 
-	/*
-	 * The lines that tell the daemon to make an allowed call, the last without its end. Only where
-	 * `call_fault` finds none.
-	 */
-	void write_response(Text_writer &to, Request const &request, Verdict const &verdict) const;
-
-	/* `work`, `uuid:…`, `@dispvm:web` … */
-	void write(Text_writer &to, Destination const &destination) const;
-
-	/* Why a rule doesn't match, for people; SOURCE or TARGET also if the request is wrong. */
-	Mismatch mismatch(Rule const &rule, Request const &request) const;
-
-private:
-	Destination _choice(size_t bit) const;
+	// The steps of a decision.
+	Call resolve(Request const &request) const;
+	bool source_matches(Call const &call, uint32_t token) const
+	{
+		return token == call.source_word || _matches(call.source_row, token);
+	}
+	bool target_matches(Call const &call, uint32_t token) const
+	{
+		return _matches(call.target_row, token);
+	}
+	/* Where target= or default_target= leads. */
+	Destination destination(uint32_t token) const;
+	/* What @dispvm is for a source, or DEFAULT. */
+	Destination default_disposable(uint32_t source) const;
+	bool running(Destination const &destination) const;
+	/* Allows a call to where a rule, its caller or a person wants it. */
+	Verdict send_to(Destination target, Verdict verdict) const;
 };
 
 } // namespace bulkhead::policy

@@ -1,9 +1,8 @@
 #pragma once
 
-// What is wrong with a policy: where, what, and what to do about it. One fault in one file denies
-// every call, so all of them are told at once.
+// What is wrong with a policy, and where. One fault in one file denies every call, so all of them
+// are told at once (rpc/policy/text has the words).
 
-#include "base/format.h"
 #include "rpc/policy/rule.h"
 
 namespace bulkhead::policy {
@@ -51,16 +50,6 @@ struct Fault
 	Kind kind;
 	Place place;
 	std::string_view subject; // the policy's
-	std::string_view suggestion{}; // what may have been meant; empty if nothing comes near
 };
-
-/* What is wrong, as one sentence without its full stop. */
-void write_message(Text_writer &to, Fault const &fault);
-
-/* What to do about it, as one sentence without its full stop. */
-void write_remedy(Text_writer &to, Fault const &fault);
-
-/* The word that `wrong` comes near, or none. */
-std::string_view nearest(std::string_view wrong, std::span<std::string_view const> words);
 
 } // namespace bulkhead::policy

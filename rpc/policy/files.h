@@ -2,21 +2,29 @@
 
 // Where policy texts come from. The policy knows names only; who hands this in knows file systems.
 
-#include "base/attempt.h"
-
-#include <string_view>
+#include "rpc/policy/arena.h"
 
 namespace bulkhead::policy {
 
 /* Gets the names of a directory, in any order. */
 class Names
 {
-protected:
-	~Names() = default;
+private:
+	Arena &_arena;
+	size_t const _most;
 
 public:
+	Growing_list<std::string_view> list;
+
+	/* Names are kept in the arena, which outlives them. */
+	Names(Arena &arena, size_t most) : _arena(arena), _most(most), list(arena.allocator()) {}
+
 	/* A name without a slash. Directories are left out by the one who lists. */
-	virtual Attempt<void> name(std::string_view name) = 0;
+	Attempt<void> name(std::string_view name)
+	{
+		if (list.size() >= _most) return Error::TOO_LONG;
+		return list.push_back(TRY(_arena.text(name)));
+	}
 };
 
 class Files
@@ -25,7 +33,7 @@ protected:
 	~Files() = default;
 
 public:
-	/* Names the files of a directory. Error: NOT_FOUND, NOT_A_DIRECTORY, what the host says. */
+	/* Names the files of a directory. Error: NOT_FOUND, what the host or `names` says. */
 	virtual Attempt<void> list(std::string_view directory, Names &names) = 0;
 
 	/* The text of a file, valid until the next call. Error: NOT_FOUND, what the host says. */

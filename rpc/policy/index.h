@@ -1,36 +1,78 @@
 #pragma once
 
-// Compiles the rules of a policy into groups (service and argument), lanes (source word) and
-// entries (target word), in which the first match is found without looking at every rule. Used by
-// Policy only.
+// Rules, arranged such that the first that matches is found without looking at every one: groups
+// (a service and argument), in each its lanes (a source word), in each its entries (a target word).
 
-#include "rpc/policy/policy.h"
+#include "rpc/policy/arena.h"
+#include "rpc/policy/rule.h"
+
+#include <array>
 
 namespace bulkhead::policy {
 
-class Index_builder
+/* The first rule of a lane for a word; later ones for the same word can't decide. */
+struct Entry
+{
+	uint32_t rule;
+	uint32_t word; // token
+};
+
+/* Rules of a group with one source word. */
+struct Lane
+{
+	uint32_t group;
+	uint32_t first_rule;
+	uint32_t source; // token
+	uint32_t begin; // of its entries
+	uint32_t end;
+};
+
+class Index
 {
 private:
-	Policy &_policy;
-	Growing_list<Policy::Service> _services;
-	Growing_list<uint32_t> _lanes_in_group; // how many
-	Growing_list<uint32_t> _group_of_lane;
-	Growing_list<Lane> _lanes; // in the order of their first rules
-	std::span<uint32_t> _places{}; // where a lane has come to lie
-	Growing_list<uint32_t> _lane_of_rule;
-	Growing_list<bool> _decides; // the rule is the first of its lane for its target word
-	Growing_list<bool> _offers; // the same for the word that ask offers
+	Allocator &_allocator;
+	Table _groups; // by service and argument
+	Growing_list<uint32_t> _begins; // of each group's lanes, and where the last ends
+	Growing_list<Lane> _lanes;
+	Growing_list<Entry> _entries;
 
-	Attempt<uint32_t> _new_group();
-	Attempt<uint32_t> _group_of(Rule const &rule);
-	Attempt<void> _sort_in(Pair_table &offered, uint32_t number, Rule const &rule);
-	Attempt<void> _place_lanes();
-	Attempt<void> _place_entries();
+	std::span<Lane const> _lanes_of(std::string_view service, std::string_view argument) const
+	{
+		uint32_t const group = _groups.find(service, argument);
+		if (group == NONE) return {};
+		return _lanes.view().subspan(_begins[group], _begins[group + 1] - _begins[group]);
+	}
 
 public:
-	explicit Index_builder(Policy &policy);
+	explicit Index(Allocator &allocator)
+		: _allocator(allocator),
+		  _groups(allocator),
+		  _begins(allocator),
+		  _lanes(allocator),
+		  _entries(allocator)
+	{}
 
-	Attempt<void> build();
+	/* `word` says which word of a rule its entry is for. Once only. Error: OUT_OF_MEMORY. */
+	Attempt<void> build(std::span<Rule const> rules, uint32_t (*word)(Rule const &));
+
+	size_t groups() const { return _groups.size(); }
+	std::span<Lane const> lanes() const { return _lanes.view(); }
+
+	/*
+	 * The lanes of the three groups that can decide a call, each in the order of their first rules:
+	 * of the service with this argument, with every argument, and of every service.
+	 */
+	std::array<std::span<Lane const>, 3> lanes_of(
+		std::string_view service, std::string_view argument) const
+	{
+		return {_lanes_of(service, argument), _lanes_of(service, EACH), _lanes_of(EACH, EACH)};
+	}
+
+	/* In the order of their rules. */
+	std::span<Entry const> entries(Lane const &lane) const
+	{
+		return _entries.view().subspan(lane.begin, lane.end - lane.begin);
+	}
 };
 
 } // namespace bulkhead::policy

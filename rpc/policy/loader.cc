@@ -1,7 +1,10 @@
-#include "rpc/policy/loader.h"
+// Reads a policy's files into rules, and collects all faults on the way.
+
+#include "base/format.h"
+#include "rpc/policy/policy.h"
 
 #include <algorithm>
-#include <array>
+#include <tuple>
 
 namespace bulkhead::policy {
 
@@ -14,22 +17,17 @@ constexpr std::string_view SUFFIX = ".policy";
 constexpr std::string_view OLD_INCLUDE = "$include:";
 constexpr std::string_view NEW_INCLUDE = "!include ";
 
-constexpr bool letter_or_digit(char c)
+constexpr bool file_name_character(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
 }
 
 constexpr bool service_character(char c)
 {
-	return letter_or_digit(c) || c == '.' || c == '_' || c == '-';
+	return file_name_character(c) || (c >= 'A' && c <= 'Z');
 }
 
 constexpr bool argument_character(char c) { return service_character(c) || c == '+'; }
-
-constexpr bool file_name_character(char c)
-{
-	return service_character(c) && !(c >= 'A' && c <= 'Z');
-}
 
 // The separators of ASCII count, as they do upstream.
 constexpr bool blank(char c)
@@ -37,454 +35,398 @@ constexpr bool blank(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= '\x1f');
 }
 
-constexpr std::array<std::string_view, 3> ACTIONS{"allow", "deny", "ask"};
 constexpr std::array<std::string_view, 5> PARAMETERS{
 	"target", "default_target", "user", "notify", "autostart"};
-constexpr std::array<std::string_view, 2> BOOLEANS{"yes", "no"};
-constexpr std::array<std::string_view, 4> DIRECTIVES{
-	"!include", "!include-dir", "!include-service", "!compat-4.0"};
-constexpr std::array<std::string_view, 8> WORDS{
-	"@adminvm", "@anyvm", "@default", "@dispvm", "@dispvm:", "@dispvm:@tag:", "@tag:", "@type:"};
 
-struct Sink final : Names
+struct Directive
 {
-	Arena &arena;
-	Growing_list<std::string_view> list;
-
-	explicit Sink(Arena &memory) : arena(memory), list(memory.allocator()) {}
-
-	Attempt<void> name(std::string_view name) override
-	{
-		if (list.size() >= MOST_FILES) return Error::TOO_LONG;
-		return list.push_back(TRY(arena.text(name)));
-	}
+	std::string_view name;
+	size_t fields;
 };
 
-/* The word up to and with its last colon, which is the part that may be misspelt. */
-std::string_view keyword_of(std::string_view token)
-{
-	size_t const colon = token.rfind(':');
-	return colon == std::string_view::npos ? token : token.substr(0, colon + 1);
-}
+constexpr std::array DIRECTIVES{
+	Directive{"!include", 2},
+	Directive{"!include-dir", 2},
+	Directive{"!include-service", 4},
+	Directive{"!compat-4.0", 1},
+};
 
-Kind fault_of(Token_fault fault, Position position)
-{
-	if (fault == Token_fault::EMPTY) return Kind::EMPTY_TOKEN;
-	bool const unknown = fault == Token_fault::UNKNOWN;
-	switch (position) {
-	case Position::SOURCE: return unknown ? Kind::UNKNOWN_SOURCE : Kind::SOURCE_NOT_HERE;
-	case Position::TARGET: return unknown ? Kind::UNKNOWN_TARGET : Kind::TARGET_NOT_HERE;
-	default: return unknown ? Kind::UNKNOWN_REDIRECT : Kind::REDIRECT_NOT_HERE;
-	}
-}
+// By position.
+constexpr std::array UNKNOWN{Kind::UNKNOWN_SOURCE, Kind::UNKNOWN_TARGET, Kind::UNKNOWN_REDIRECT};
+constexpr std::array MISPLACED{
+	Kind::SOURCE_NOT_HERE, Kind::TARGET_NOT_HERE, Kind::REDIRECT_NOT_HERE};
 
 } // namespace
 
-Loader::Loader(Policy &policy, Files &files, std::string_view compat)
-	: _policy(policy),
-	  _files(files),
-	  _compat(compat),
-	  _file_names(policy._arena.allocator()),
-	  _open(policy._arena.allocator()),
-	  _rules(policy._arena.allocator()),
-	  _faults(policy._arena.allocator()),
-	  _sources(policy._arena.allocator()),
-	  _targets(policy._arena.allocator()),
-	  _words(policy._arena.allocator())
-{}
-
-Attempt<void> Loader::_fault(
-	Kind kind, Place place, std::string_view subject, std::string_view suggestion)
+class Loader
 {
-	if (_stopped) return Ok{};
-	if (_faults.size() >= MOST_FAULTS || kind == Kind::TOO_MUCH) _stopped = true;
-	return _faults.push_back({kind, place, subject, suggestion});
-}
+private:
+	struct Word
+	{
+		std::string_view text;
+		uint32_t column;
+	};
 
-Attempt<void> Loader::_fault(
-	Kind kind, Place line, Word const &word, std::span<std::string_view const> meant)
-{
-	return _fault(kind, {line.file, line.line, word.column}, word.text, nearest(word.text, meant));
-}
+	/* What a file is read for. */
+	struct Purpose
+	{
+		std::string_view root; // what its includes are relative to
+		std::string_view service{}; // of a file of the old format, whose rules have neither this
+		std::string_view argument{}; // nor this; empty: of the new format
 
-/* Joins a path to the directory that it is relative to; leaves out what means nothing. */
-Attempt<std::string_view> Loader::_path(std::string_view root, std::string_view path)
-{
-	bool const absolute = path.starts_with('/');
-	std::string_view const before = absolute ? std::string_view() : root;
-	std::span<char> const to = TRY(_policy._arena.array<char>(before.size() + path.size() + 2));
-	Text_writer writer(to);
-	writer.put(before);
-	while (!path.empty()) {
-		std::string_view const part = path.substr(0, path.find('/'));
-		path.remove_prefix(std::min(path.size(), part.size() + 1));
-		if (part.empty() || part == ".") continue;
-		std::string_view const written = writer.text();
-		if (absolute || (!written.empty() && !written.ends_with('/'))) writer.put('/');
-		writer.put(part);
+		bool old_format() const { return !argument.empty(); }
+	};
+
+	struct Policy_file
+	{
+		std::string_view directory;
+		std::string_view name;
+	};
+
+	Policy &_policy;
+	Files &_files;
+	std::string_view _compat;
+	Growing_list<std::string_view> _open; // files that are being read, each included by the former
+	Growing_list<Word> _words; // of the line
+	size_t _text_bytes = 0;
+	bool _stopped = false;
+
+	Attempt<void> _fault(Kind kind, Place place, std::string_view subject)
+	{
+		if (_stopped) return Ok{};
+		_stopped = _policy._faults.size() >= MOST_FAULTS || kind == Kind::TOO_MUCH;
+		return _policy._faults.push_back({kind, place, TRY(_policy._arena.text(subject))});
 	}
-	return writer.text();
-}
 
-/* The files of a directory: of policies those that count, sorted; else all of them. */
-Attempt<void> Loader::_names_in(
-	std::string_view directory, Place place, Growing_list<Word> &names, bool policies, bool &there)
-{
-	Sink sink(_policy._arena);
-	auto const listed = _files.list(directory, sink);
-	there = listed.ok();
-	if (!there) {
+	Attempt<void> _fault(Kind kind, Place line, Word const &word)
+	{
+		return _fault(kind, {line.file, line.line, word.column}, word.text);
+	}
+
+	/* Joins a path to the directory that it is relative to; leaves out what means nothing. */
+	Attempt<std::string_view> _path(std::string_view root, std::string_view path)
+	{
+		bool const absolute = path.starts_with('/');
+		std::string_view const before = absolute ? std::string_view() : root;
+		Text_writer writer(TRY(_policy._arena.array<char>(before.size() + path.size() + 2)));
+		writer.put(before);
+		while (!path.empty()) {
+			std::string_view const part = path.substr(0, path.find('/'));
+			path.remove_prefix(std::min(path.size(), part.size() + 1));
+			if (part.empty() || part == ".") continue;
+			std::string_view const written = writer.text();
+			if (absolute || (!written.empty() && !written.ends_with('/'))) writer.put('/');
+			writer.put(part);
+		}
+		return writer.text();
+	}
+
+	/* The files of a directory, sorted. Whether it is there; what else is wrong is a fault. */
+	Attempt<bool> _list(std::string_view directory, Place place, Names &names)
+	{
+		auto const listed = _files.list(directory, names);
+		std::ranges::sort(names.list);
+		if (listed.ok()) return true;
+		names.list.truncate(0);
 		if (listed.error() == Error::OUT_OF_MEMORY) return Error::OUT_OF_MEMORY;
-		if (listed.error() == Error::NOT_FOUND) return Ok{};
+		if (listed.error() == Error::NOT_FOUND) return false;
 		bool const many = listed.error() == Error::TOO_LONG;
-		return _fault(many ? Kind::TOO_MUCH : Kind::UNREADABLE, place, directory);
+		TRY(_fault(many ? Kind::TOO_MUCH : Kind::UNREADABLE, place, directory));
+		return true;
 	}
-	std::sort(sink.list.begin(), sink.list.end());
-	for (std::string_view const name : sink.list) {
-		if (policies && (!name.ends_with(SUFFIX) || name.starts_with('.'))) continue;
-		std::string_view const path = TRY(_path(directory, name));
-		if (policies && !std::ranges::all_of(name, file_name_character))
-			TRY(_fault(Kind::FILE_NAME, {NONE, 0, 0}, path));
-		// A word's text is the path, its column says where the name begins.
-		TRY(names.push_back({path, static_cast<uint32_t>(path.size() - name.size())}));
+
+	Attempt<void> _include(std::string_view path, Purpose const &purpose, Place place)
+	{
+		if (_stopped) return Ok{};
+		if (std::ranges::find(_open, path) != _open.end())
+			return _fault(Kind::INCLUDES_ITSELF, place, path);
+		if (_open.size() >= DEEPEST_INCLUDE) return _fault(Kind::TOO_DEEP, place, path);
+		auto const read = _files.read(path);
+		if (!read.ok()) {
+			if (read.error() == Error::OUT_OF_MEMORY) return Error::OUT_OF_MEMORY;
+			bool const missing = read.error() == Error::NOT_FOUND;
+			return _fault(missing ? Kind::NO_FILE : Kind::UNREADABLE, place, path);
+		}
+		uint32_t const file = _policy._files.size();
+		if (file >= MOST_FILES || read.value().size() > MOST_TEXT_BYTES - _text_bytes)
+			return _fault(Kind::TOO_MUCH, place, path);
+		_text_bytes += read.value().size();
+		std::span<char> const text = TRY(_policy._arena.copy(std::span(read.value())));
+		TRY(_policy._files.push_back(path));
+		TRY(_open.push_back(path));
+		TRY(_text(text, file, purpose));
+		_open.truncate(_open.size() - 1);
+		return Ok{};
 	}
-	return Ok{};
-}
 
-Attempt<void> Loader::_include(std::string_view path, Purpose const &purpose, Place place)
-{
-	if (_stopped) return Ok{};
-	if (std::ranges::find(_open, path) != _open.end())
-		return _fault(Kind::INCLUDES_ITSELF, place, path);
-	if (_open.size() >= DEEPEST_INCLUDE) return _fault(Kind::TOO_DEEP, place, path);
-	auto const read = _files.read(path);
-	if (!read.ok()) {
-		if (read.error() == Error::OUT_OF_MEMORY) return Error::OUT_OF_MEMORY;
-		bool const missing = read.error() == Error::NOT_FOUND;
-		return _fault(missing ? Kind::NO_FILE : Kind::UNREADABLE, place, path);
+	/*
+	 * Includes the policies of directories, by name; of two of one name that in the earlier one.
+	 * Without a purpose each is for itself. Whether any directory is there.
+	 */
+	Attempt<bool> _include_all(
+		std::span<std::string_view const> directories, Purpose const *purpose, Place place)
+	{
+		Table known(_policy._arena.allocator());
+		Growing_list<Policy_file> all(_policy._arena.allocator());
+		bool there = false;
+		for (std::string_view const directory : directories) {
+			Names names(_policy._arena, MOST_FILES);
+			there = TRY(_list(directory, place, names)) || there;
+			for (std::string_view const name : names.list) {
+				if (!name.ends_with(SUFFIX) || name.starts_with('.')) continue;
+				if (!std::ranges::all_of(name, file_name_character))
+					TRY(_fault(Kind::FILE_NAME, {}, TRY(_path(directory, name))));
+				if (TRY(known.insert(all.size(), name)) == all.size())
+					TRY(all.push_back({directory, name}));
+			}
+		}
+		std::ranges::sort(all, {}, &Policy_file::name);
+		for (Policy_file const &file : all)
+			TRY(_include(TRY(_path(file.directory, file.name)),
+				purpose ? *purpose : Purpose{file.directory}, place));
+		return there;
 	}
-	if (_file_names.size() >= MOST_FILES || read.value().size() > MOST_TEXT_BYTES - _text_bytes)
-		return _fault(Kind::TOO_MUCH, place, path);
-	_text_bytes += read.value().size();
-	std::string_view const text = TRY(_policy._arena.text(read.value()));
-	uint32_t const file = static_cast<uint32_t>(_file_names.size());
-	TRY(_file_names.push_back(path));
-	TRY(_open.push_back(path));
-	TRY(_text(text, file, purpose));
-	_open.truncate(_open.size() - 1);
-	return Ok{};
-}
 
-Attempt<void> Loader::_include_directory(std::string_view path, Purpose const &purpose, Place place)
-{
-	Growing_list<Word> names(_policy._arena.allocator());
-	bool there = false;
-	size_t const faults = _faults.size();
-	TRY(_names_in(path, place, names, true, there));
-	if (!there && _faults.size() == faults) return _fault(Kind::NO_DIRECTORY, place, path);
-	for (Word const &name : names) TRY(_include(name.text, purpose, place));
-	return Ok{};
-}
-
-Attempt<void> Loader::_include_compat(Place place)
-{
-	Growing_list<Word> names(_policy._arena.allocator());
-	Growing_list<Compat_file> files(_policy._arena.allocator());
-	bool there = false;
-	TRY(_names_in(TRY(_policy._arena.text(_compat)), place, names, false, there));
-	for (Word const &path : names) {
-		std::string_view const name = path.text.substr(path.column);
-		// Old policies lie beside whatever an editor left there: other names are passed over.
-		if (!std::ranges::all_of(name, argument_character)) continue;
-		size_t const plus = std::min(name.find('+'), name.size());
-		TRY(files.push_back({path.text, name.substr(0, plus), name.substr(plus)}));
+	Attempt<void> _include_compat(Place place)
+	{
+		auto const split = [](std::string_view name) {
+			size_t const plus = std::min(name.find('+'), name.size());
+			return std::tuple(name.substr(0, plus), plus == name.size(), name.substr(plus));
+		};
+		Names names(_policy._arena, MOST_FILES);
+		TRY(_list(_compat, place, names));
+		// One argument before every argument.
+		std::ranges::sort(names.list, {}, split);
+		for (std::string_view const name : names.list) {
+			// Old policies lie beside whatever an editor left there: other names are passed over.
+			if (!std::ranges::all_of(name, argument_character)) continue;
+			auto const [service, every, argument] = split(name);
+			Purpose const purpose{_compat, service, every ? EACH : argument};
+			uint32_t const file = _policy._files.size();
+			TRY(_include(TRY(_path(_compat, name)), purpose, place));
+			if (every || _policy._files.size() == file) continue;
+			// What isn't said for one argument isn't meant to be decided by what is said for every
+			// one.
+			Rule deny{.service = service, .argument = argument, .place = {file, 0, 0}};
+			deny.source = TRY(_token(place, {"@anyvm", 0}, Position::SOURCE));
+			for (std::string_view const target : {"@anyvm", "@adminvm"}) {
+				deny.target = TRY(_token(place, {target, 0}, Position::TARGET));
+				TRY(_policy._rules.push_back(deny));
+			}
+		}
+		return Ok{};
 	}
-	std::sort(files.begin(), files.end(), [](Compat_file const &a, Compat_file const &b) {
-		if (a.service != b.service) return a.service < b.service;
-		if (a.argument.empty() || b.argument.empty()) return b.argument.empty() && a.name != b.name;
-		return a.argument < b.argument;
-	});
-	for (Compat_file const &file : files) TRY(_compat_file(file, place));
-	return Ok{};
-}
 
-Attempt<void> Loader::_compat_file(Compat_file const &file, Place place)
-{
-	std::string_view const argument = file.argument.empty() ? "*" : file.argument;
-	Purpose const purpose{_compat, true, {file.service, 1}, {argument, 1}};
-	uint32_t const number = static_cast<uint32_t>(_file_names.size());
-	TRY(_include(file.name, purpose, place));
-	if (file.argument.empty() || _stopped || _file_names.size() == number) return Ok{};
-	return _implicit_denies(number, purpose);
-}
-
-/* What isn't said for one argument isn't meant to be decided by what is said for every one. */
-Attempt<void> Loader::_implicit_denies(uint32_t file, Purpose const &purpose)
-{
-	for (std::string_view const target : {"@anyvm", "@adminvm"}) {
-		Rule rule;
-		rule.place = {file, 0, 0};
-		if (!TRY(_service_and_argument(rule.place, purpose.service, purpose.argument, rule)))
-			return Ok{};
-		rule.source = TRY(_token(rule.place, {"@anyvm", 0}, Position::SOURCE));
-		rule.target = TRY(_token(rule.place, {target, 0}, Position::TARGET));
-		TRY(_rules.push_back(rule));
+	Attempt<void> _text(std::span<char> text, uint32_t file, Purpose const &purpose)
+	{
+		for (uint32_t number = 1; !text.empty() && !_stopped; ++number) {
+			std::string_view const all(text.data(), text.size());
+			size_t const end = std::min(all.find_first_of("\r\n"), all.size());
+			TRY(_line(text.first(end), {file, number, 1}, purpose));
+			size_t const ending = all.substr(end).starts_with("\r\n") ? 2U : end < all.size();
+			text = text.subspan(end + ending);
+		}
+		return Ok{};
 	}
-	return Ok{};
-}
 
-Attempt<void> Loader::_text(std::string_view text, uint32_t file, Purpose const &purpose)
-{
-	for (uint32_t number = 1; !text.empty() && !_stopped; ++number) {
-		size_t const end = std::min(text.find_first_of("\r\n"), text.size());
-		TRY(_line(text.substr(0, end), {file, number, 1}, purpose));
-		text.remove_prefix(end);
-		if (text.starts_with("\r\n"))
-			text.remove_prefix(2);
-		else if (!text.empty())
-			text.remove_prefix(1);
-	}
-	return Ok{};
-}
-
-Attempt<void> Loader::_line(std::string_view line, Place place, Purpose const &purpose)
-{
-	size_t begin = 0;
-	while (begin < line.size() && blank(line[begin])) ++begin;
-	if (begin == line.size() || line[begin] == '#') return Ok{};
-	if (purpose.old_format) {
-		// Every letter keeps its column.
-		std::span<char> const copy = TRY(_policy._arena.copy(std::span<char const>(line)));
-		for (size_t i = 0; i < copy.size(); ++i) {
+	Attempt<void> _line(std::span<char> text, Place place, Purpose const &purpose)
+	{
+		std::string_view const line(text.data(), text.size());
+		size_t const begin =
+			static_cast<size_t>(std::ranges::find_if_not(line, blank) - line.begin());
+		if (begin == line.size() || line[begin] == '#') return Ok{};
+		for (size_t i = 0; purpose.old_format() && i < text.size(); ++i) {
+			// Every letter keeps its column.
 			if (line.substr(i).starts_with(OLD_INCLUDE))
-				std::ranges::copy(NEW_INCLUDE, copy.begin() + static_cast<ptrdiff_t>(i));
-			if (copy[i] == '$') copy[i] = '@';
-			if (copy[i] == ',') copy[i] = ' ';
+				std::ranges::copy(NEW_INCLUDE, text.subspan(i).begin());
+			if (text[i] == '$') text[i] = '@';
+			if (text[i] == ',') text[i] = ' ';
 		}
-		line = {copy.data(), copy.size()};
+		TRY(_split(line));
+		place.column = static_cast<uint32_t>(begin + 1);
+		if (_words.empty()) return _fault(Kind::TOO_FEW_FIELDS, place, "");
+		if (_words[0].text.starts_with('!')) return _directive(place, purpose);
+		return _rule(line, place, purpose);
 	}
-	TRY(_split(line));
-	place.column = static_cast<uint32_t>(begin + 1);
-	if (_words.empty()) return _fault(Kind::TOO_FEW_FIELDS, place, "");
-	if (_words[0].text.starts_with('!')) return _directive(place, purpose);
-	return _rule(line, place, purpose);
-}
 
-Attempt<void> Loader::_split(std::string_view line)
-{
-	_words.truncate(0);
-	for (size_t at = 0; at < line.size();) {
-		if (blank(line[at])) {
-			++at;
-			continue;
+	Attempt<void> _split(std::string_view line)
+	{
+		_words.truncate(0);
+		for (size_t at = 0, end; at < line.size(); at = end) {
+			for (end = at; end < line.size() && !blank(line[end]);) ++end;
+			if (end == at)
+				++end;
+			else
+				TRY(_words.push_back({line.substr(at, end - at), static_cast<uint32_t>(at + 1)}));
 		}
-		size_t end = at;
-		while (end < line.size() && !blank(line[end])) ++end;
-		TRY(_words.push_back({line.substr(at, end - at), static_cast<uint32_t>(at + 1)}));
-		at = end;
+		return Ok{};
 	}
-	return Ok{};
-}
 
-Attempt<void> Loader::_directive(Place place, Purpose const &purpose)
-{
-	Word const directive = _words[0];
-	auto const known = std::ranges::find(DIRECTIVES, directive.text);
-	if (known == DIRECTIVES.end())
-		return _fault(Kind::UNKNOWN_DIRECTIVE, place, directive, DIRECTIVES);
-	if (purpose.old_format && directive.text != "!include")
-		return _fault(Kind::NOT_IN_OLD_FORMAT, place, directive);
-	constexpr std::array<size_t, DIRECTIVES.size()> FIELDS{2, 2, 4, 1};
-	if (_words.size() != FIELDS[static_cast<size_t>(known - DIRECTIVES.begin())])
-		return _fault(Kind::DIRECTIVE_FIELDS, place, directive);
-	place.column = _words.back().column;
-	if (directive.text == "!compat-4.0") return _include_compat(place);
-	if (directive.text == "!include-service") return _include_service(place, purpose);
-	std::string_view const path = TRY(_path(purpose.root, _words[1].text));
-	if (directive.text == "!include-dir") return _include_directory(path, purpose, place);
-	return _include(path, purpose, place);
-}
-
-Attempt<void> Loader::_include_service(Place place, Purpose const &purpose)
-{
-	Rule checked;
-	Purpose const inner{purpose.root, true, _words[1], _words[2]};
-	std::string_view const path = TRY(_path(purpose.root, _words[3].text));
-	if (!TRY(_service_and_argument(place, inner.service, inner.argument, checked))) return Ok{};
-	return _include(path, inner, place);
-}
-
-Attempt<void> Loader::_rule(std::string_view line, Place place, Purpose const &purpose)
-{
-	size_t const source = purpose.old_format ? 0 : 2;
-	if (_words.size() < source + 3)
-		return _fault(Kind::TOO_FEW_FIELDS, place, line.substr(place.column - 1));
-	if (_rules.size() >= MOST_RULES) return _fault(Kind::TOO_MUCH, place, _file_names[place.file]);
-	Rule rule;
-	rule.place = place;
-	Word const service = purpose.old_format ? purpose.service : _words[0];
-	Word const argument = purpose.old_format ? purpose.argument : _words[1];
-	bool good = TRY(_service_and_argument(place, service, argument, rule));
-	rule.source = TRY(_token(place, _words[source], Position::SOURCE));
-	rule.target = TRY(_token(place, _words[source + 1], Position::TARGET));
-	good = TRY(_action(place, source + 2, rule)) && good;
-	if (!good || rule.source == NONE || rule.target == NONE) return Ok{};
-	if (rule.action == Action::ALLOW && rule.redirect == NONE &&
-		_targets[rule.target].kind == Token::Kind::DEFAULT)
-		return _fault(Kind::ALLOW_WITHOUT_TARGET, place, _words[source + 2]);
-	return _rules.push_back(rule);
-}
-
-Attempt<bool> Loader::_service_and_argument(Place place, Word service, Word argument, Rule &rule)
-{
-	rule.any_service = service.text == "*";
-	rule.any_argument = argument.text == "*";
-	if (!rule.any_service) rule.service = service.text;
-	if (!rule.any_argument) rule.argument = argument.text;
-	size_t const faults = _faults.size();
-	if (!std::ranges::all_of(rule.service, service_character))
-		TRY(_fault(Kind::SERVICE_CHARACTER, place, service));
-	if (!std::ranges::all_of(rule.argument, argument_character))
-		TRY(_fault(Kind::ARGUMENT_CHARACTER, place, argument));
-	else if (!rule.any_argument && !rule.argument.starts_with('+'))
-		TRY(_fault(Kind::ARGUMENT_WITHOUT_PLUS, place, argument));
-	else if (rule.any_service && !rule.any_argument)
-		TRY(_fault(Kind::ARGUMENT_OF_EVERY_SERVICE, place, argument));
-	return _faults.size() == faults;
-}
-
-Attempt<bool> Loader::_action(Place place, size_t first, Rule &rule)
-{
-	Word const action = _words[first];
-	if (action.text == "allow")
-		rule.action = Action::ALLOW;
-	else if (action.text == "ask")
-		rule.action = Action::ASK;
-	else if (action.text != "deny") {
-		TRY(_fault(Kind::UNKNOWN_ACTION, place, action, ACTIONS));
-		return false;
+	Attempt<void> _directive(Place place, Purpose const &purpose)
+	{
+		Word const directive = _words[0];
+		auto const known = std::ranges::find(DIRECTIVES, directive.text, &Directive::name);
+		if (known == DIRECTIVES.end()) return _fault(Kind::UNKNOWN_DIRECTIVE, place, directive);
+		if (purpose.old_format() && directive.text != "!include")
+			return _fault(Kind::NOT_IN_OLD_FORMAT, place, directive);
+		if (_words.size() != known->fields) return _fault(Kind::DIRECTIVE_FIELDS, place, directive);
+		place.column = _words.back().column;
+		if (directive.text == "!compat-4.0") return _include_compat(place);
+		std::string_view const path = TRY(_path(purpose.root, _words.back().text));
+		if (directive.text == "!include") return _include(path, purpose, place);
+		if (directive.text == "!include-service") {
+			Purpose const inner{purpose.root, _words[1].text, _words[2].text};
+			return TRY(_good_service(place, _words[1], _words[2])) ? _include(path, inner, place)
+																   : Attempt<void>(Ok{});
+		}
+		bool const there = TRY(_include_all(std::span(&path, 1), &purpose, place));
+		return there ? Attempt<void>(Ok{}) : _fault(Kind::NO_DIRECTORY, place, path);
 	}
-	rule.notify = rule.action == Action::DENY;
-	bool good = true;
-	unsigned seen = 0;
-	for (size_t i = first + 1; i < _words.size(); ++i)
-		good = TRY(_parameter(place, _words[i], rule, seen)) && good;
-	return good;
-}
 
-Attempt<bool> Loader::_parameter(Place place, Word word, Rule &rule, unsigned &seen)
-{
-	size_t const equals = word.text.find('=');
-	Word const name{word.text.substr(0, equals), word.column};
-	auto const known = std::ranges::find(PARAMETERS, name.text);
-	Kind fault = Kind::PARAMETER_WITHOUT_VALUE;
-	if (equals != std::string_view::npos) {
-		size_t const index = static_cast<size_t>(known - PARAMETERS.begin());
+	Attempt<void> _rule(std::string_view line, Place place, Purpose const &purpose)
+	{
+		Growing_list<Fault> const &faults = _policy._faults;
+		size_t const source = purpose.old_format() ? 0 : 2;
+		uint32_t const before = faults.size();
+		if (_words.size() < source + 3)
+			return _fault(Kind::TOO_FEW_FIELDS, place, line.substr(place.column - 1));
+		if (_policy._rules.size() >= MOST_RULES)
+			return _fault(Kind::TOO_MUCH, place, _policy._files[place.file]);
+		Rule rule{.service = purpose.service, .argument = purpose.argument, .place = place};
+		if (!purpose.old_format()) {
+			rule.service = _words[0].text;
+			rule.argument = _words[1].text;
+			TRY(_good_service(place, _words[0], _words[1]));
+		}
+		rule.source = TRY(_token(place, _words[source], Position::SOURCE));
+		rule.target = TRY(_token(place, _words[source + 1], Position::TARGET));
+		TRY(_action(place, source + 2, rule));
+		if (faults.size() != before || _stopped) return Ok{};
+		if (rule.action == Action::ALLOW && rule.redirect == NONE &&
+			_policy._tokens[rule.target].kind == Token::Kind::DEFAULT)
+			return _fault(Kind::ALLOW_WITHOUT_TARGET, place, _words[source + 2]);
+		return _policy._rules.push_back(rule);
+	}
+
+	Attempt<bool> _good_service(Place place, Word const &service, Word const &argument)
+	{
+		bool const every = argument.text == EACH;
+		uint32_t const before = _policy._faults.size();
+		if (service.text != EACH && !std::ranges::all_of(service.text, service_character))
+			TRY(_fault(Kind::SERVICE_CHARACTER, place, service));
+		if (!every && !std::ranges::all_of(argument.text, argument_character))
+			TRY(_fault(Kind::ARGUMENT_CHARACTER, place, argument));
+		else if (!every && !argument.text.starts_with('+'))
+			TRY(_fault(Kind::ARGUMENT_WITHOUT_PLUS, place, argument));
+		else if (!every && service.text == EACH)
+			TRY(_fault(Kind::ARGUMENT_OF_EVERY_SERVICE, place, argument));
+		return _policy._faults.size() == before;
+	}
+
+	Attempt<void> _action(Place place, size_t first, Rule &rule)
+	{
+		auto const action = std::ranges::find(ACTIONS, _words[first].text);
+		if (action == ACTIONS.end()) return _fault(Kind::UNKNOWN_ACTION, place, _words[first]);
+		rule.action = static_cast<Action>(action - ACTIONS.begin());
+		rule.notify = rule.action == Action::DENY;
+		unsigned seen = 0;
+		for (Word const &word : _words.view().subspan(first + 1))
+			TRY(_parameter(place, word, rule, seen));
+		return Ok{};
+	}
+
+	Attempt<void> _parameter(Place place, Word const &word, Rule &rule, unsigned &seen)
+	{
+		size_t const equals = word.text.find('=');
+		if (equals == std::string_view::npos)
+			return _fault(Kind::PARAMETER_WITHOUT_VALUE, place, word);
+		Word const name{word.text.substr(0, equals), word.column};
+		uint32_t const skipped = static_cast<uint32_t>(equals + 1);
+		Word const value{word.text.substr(skipped), word.column + skipped};
+		auto const known = std::ranges::find(PARAMETERS, name.text);
+		if (known == PARAMETERS.end()) return _fault(Kind::UNKNOWN_PARAMETER, place, name);
 		bool const denies = rule.action == Action::DENY && name.text != "notify";
 		bool const allows = rule.action == Action::ALLOW && name.text == "default_target";
-		fault = Kind::REPEATED_PARAMETER;
-		if (known == PARAMETERS.end()) {
-			TRY(_fault(Kind::UNKNOWN_PARAMETER, place, name, PARAMETERS));
-			return false;
+		if (denies || allows) return _fault(Kind::PARAMETER_OF_OTHER_ACTION, place, name);
+		unsigned const bit = 1U << (known - PARAMETERS.begin());
+		if (seen & bit) return _fault(Kind::REPEATED_PARAMETER, place, name);
+		seen |= bit;
+		if (name.text == "user") {
+			rule.user = value.text;
+			rule.has_user = true;
+		} else if (name.text == "target")
+			rule.redirect = TRY(_token(place, value, Position::REDIRECT));
+		else if (name.text == "default_target")
+			rule.default_target = TRY(_token(place, value, Position::REDIRECT));
+		else {
+			if (value.text != "yes" && value.text != "no")
+				return _fault(Kind::NOT_YES_OR_NO, place, value);
+			(name.text == "notify" ? rule.notify : rule.autostart) = value.text == "yes";
 		}
-		if (denies || allows) {
-			TRY(_fault(Kind::PARAMETER_OF_OTHER_ACTION, place, name));
-			return false;
+		return Ok{};
+	}
+
+	/* The number of a token, or NONE after a fault. */
+	Attempt<uint32_t> _token(Place place, Word const &word, Position position)
+	{
+		auto const [token, fault] = parse_token(word.text, position);
+		if (fault != Token_fault::OK) {
+			size_t const where = static_cast<size_t>(position);
+			TRY(_fault(fault == Token_fault::EMPTY  ? Kind::EMPTY_TOKEN
+					: fault == Token_fault::UNKNOWN ? UNKNOWN[where]
+													: MISPLACED[where],
+				place, word));
+			return NONE;
 		}
-		if (!(seen & 1U << index)) {
-			seen |= 1U << index;
-			uint32_t const skipped = static_cast<uint32_t>(equals + 1);
-			Word const value{word.text.substr(skipped), word.column + skipped};
-			if (name.text == "notify") return _yes_or_no(place, value, rule.notify);
-			if (name.text == "autostart") return _yes_or_no(place, value, rule.autostart);
-			if (name.text == "user") {
-				rule.user = value.text;
-				rule.has_user = true;
-				return true;
-			}
-			uint32_t &to = name.text == "target" ? rule.redirect : rule.default_target;
-			to = TRY(_token(place, value, Position::REDIRECT));
-			return to != NONE;
-		}
+		uint32_t const next = _policy._tokens.size();
+		uint32_t const number = TRY(_policy._numbers.insert(next, token.text));
+		if (number == next) TRY(_policy._tokens.push_back(token));
+		return number;
 	}
-	TRY(_fault(fault, place, fault == Kind::REPEATED_PARAMETER ? name : word));
-	return false;
-}
 
-Attempt<bool> Loader::_yes_or_no(Place place, Word value, bool &to)
-{
-	to = value.text == "yes";
-	if (to || value.text == "no") return true;
-	TRY(_fault(Kind::NOT_YES_OR_NO, place, value, BOOLEANS));
-	return false;
-}
-
-/* The number of a token, or NONE after a fault. */
-Attempt<uint32_t> Loader::_token(Place place, Word word, Position position)
-{
-	Token_result const parsed = parse_token(word.text, position);
-	if (parsed.fault == Token_fault::OK) return _intern(parsed.token, position);
-	std::string_view const meant =
-		parsed.fault == Token_fault::UNKNOWN ? nearest(keyword_of(word.text), WORDS) : "";
-	Kind const kind = fault_of(parsed.fault, position);
-	TRY(_fault(kind, {place.file, place.line, word.column}, word.text, meant));
-	return NONE;
-}
-
-Attempt<uint32_t> Loader::_intern(Token const &token, Position position)
-{
-	bool const source = position == Position::SOURCE;
-	Growing_list<Token> &tokens = source ? _sources : _targets;
-	Text_table &ids = source ? _policy._source_ids : _policy._target_ids;
-	uint32_t const next = static_cast<uint32_t>(tokens.size());
-	uint32_t const id = TRY(ids.insert(token.text, next));
-	if (id == next) TRY(tokens.push_back(token));
-	return id;
-}
-
-Attempt<void> Loader::_finish()
-{
-	Arena &arena = _policy._arena;
-	_policy._files = TRY(arena.copy(_file_names.view()));
-	_policy._faults = TRY(arena.copy(_faults.view()));
-	_policy._sources = TRY(arena.copy(_sources.view()));
-	_policy._targets = TRY(arena.copy(_targets.view()));
-	if (_faults.empty()) _policy._rules = TRY(arena.copy(_rules.view()));
-	return Ok{};
-}
-
-Attempt<void> Loader::load(std::span<std::string_view const> directories)
-{
-	auto const name_of = [](Word const &path) { return path.text.substr(path.column); };
-	auto const before = [&](Word const &a, Word const &b) { return name_of(a) < name_of(b); };
-	Growing_list<Word> all(_policy._arena.allocator());
-	std::string_view last;
-	bool any = false;
-	for (std::string_view const directory : directories) {
-		Growing_list<Word> names(_policy._arena.allocator());
-		size_t const known = all.size();
-		bool there = false;
-		last = TRY(_policy._arena.text(directory));
-		TRY(_names_in(last, {}, names, true, there));
-		any = any || there;
-		for (Word const &path : names)
-			if (!std::binary_search(all.begin(), all.begin() + known, path, before))
-				TRY(all.push_back(path));
-		std::sort(all.begin(), all.end(), before);
+	Attempt<void> _finish()
+	{
+		if (_policy.broken()) _policy._rules.truncate(0);
+		return _policy._index.build(_policy.rules(), [](Rule const &rule) { return rule.target; });
 	}
-	if (!any && _faults.empty()) TRY(_fault(Kind::NO_POLICY, {}, last));
-	for (Word const &path : all) {
-		std::string_view const root = path.text.substr(0, path.column ? path.column - 1 : 0);
-		TRY(_include(path.text, {root}, {}));
+
+public:
+	Loader(Policy &policy, Files &files, std::string_view compat)
+		: _policy(policy),
+		  _files(files),
+		  _compat(compat),
+		  _open(policy._arena.allocator()),
+		  _words(policy._arena.allocator())
+	{}
+
+	Attempt<void> load(std::span<std::string_view const> directories)
+	{
+		if (!TRY(_include_all(directories, nullptr, {})))
+			TRY(_fault(Kind::NO_POLICY, {}, directories.empty() ? "" : directories.back()));
+		return _finish();
 	}
-	return _finish();
+
+	Attempt<void> load_file(std::string_view directory, std::string_view name)
+	{
+		TRY(_include(TRY(_path(directory, name)), {directory}, {}));
+		return _finish();
+	}
+};
+
+Attempt<Owned<Policy>> Policy::load(Allocator &allocator, Files &files,
+	std::span<std::string_view const> directories, std::string_view compat)
+{
+	Owned<Policy> policy = TRY(create_owned<Policy>(allocator, allocator));
+	TRY(Loader(*policy, files, compat).load(directories));
+	return policy;
 }
 
-Attempt<void> Loader::load_file(std::string_view directory, std::string_view name)
+Attempt<Owned<Policy>> Policy::load_file(Allocator &allocator, Files &files,
+	std::string_view directory, std::string_view name, std::string_view compat)
 {
-	std::string_view const path = TRY(_path(TRY(_policy._arena.text(directory)), name));
-	TRY(_include(path, {directory}, {}));
-	return _finish();
+	Owned<Policy> policy = TRY(create_owned<Policy>(allocator, allocator));
+	TRY(Loader(*policy, files, compat).load_file(directory, name));
+	return policy;
 }
 
 } // namespace bulkhead::policy

@@ -1,26 +1,22 @@
 #pragma once
 
-// One rule, as it is once a policy is loaded. Domains are named by numbers into the policy's lists
+// One rule, as it is once a policy is loaded. Domains are named by numbers into the policy's list
 // of tokens; texts are the policy's.
 
 #include "rpc/policy/table.h"
 
-#include <cstdint>
-#include <string_view>
+#include <array>
 
 namespace bulkhead::policy {
 
 enum class Action : uint8_t { DENY, ALLOW, ASK };
 
-constexpr std::string_view name_of(Action action)
-{
-	switch (action) {
-	case Action::DENY: return "deny";
-	case Action::ALLOW: return "allow";
-	case Action::ASK: return "ask";
-	}
-	return "deny";
-}
+inline constexpr std::array<std::string_view, 3> ACTIONS{"deny", "allow", "ask"};
+
+constexpr std::string_view name_of(Action action) { return ACTIONS[static_cast<size_t>(action)]; }
+
+/* Instead of a service or argument: each. No service and no argument is called that. */
+inline constexpr std::string_view EACH = "*";
 
 /* Where something stands. Lines and columns (in bytes) count from 1; line 0: in no line. */
 struct Place
@@ -32,20 +28,21 @@ struct Place
 
 struct Rule
 {
-	std::string_view service{};
-	std::string_view argument{}; // with its "+"
-	bool any_service = false; // service is empty, and so is argument
-	bool any_argument = false; // argument is empty
-	uint32_t source = NONE; // of Policy::sources
-	uint32_t target = NONE; // of Policy::targets
-	uint32_t redirect = NONE; // of Policy::targets: target=
-	uint32_t default_target = NONE; // of Policy::targets
+	std::string_view service{}; // or EACH, then also the argument is
+	std::string_view argument{}; // with its "+", or EACH
+	uint32_t source = NONE; // of Policy::tokens
+	uint32_t target = NONE; // of Policy::tokens
+	uint32_t redirect = NONE; // of Policy::tokens: target=
+	uint32_t default_target = NONE; // of Policy::tokens
 	std::string_view user{};
 	bool has_user = false;
 	Action action = Action::DENY;
 	bool notify = true;
 	bool autostart = true;
 	Place place{};
+
+	bool any_service() const { return service == EACH; }
+	bool any_argument() const { return argument == EACH; }
 };
 
 } // namespace bulkhead::policy

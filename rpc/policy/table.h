@@ -1,13 +1,12 @@
 #pragma once
 
-// Hash tables of the index: from a text, or from a pair of numbers, to a number. They are filled
-// from policies and descriptions of the system only; a caller can merely look, and a look costs no
-// more than the longest run of neighbours, whatever is looked for.
+// The hash table of the index: from a text, or from two, to a number. It is filled from policies
+// and descriptions of the system only; a caller can merely look, and a look costs no more than the
+// longest run of neighbours, whatever is looked for.
 
 #include "base/allocator.h"
 #include "base/bytes.h"
 
-#include <bit>
 #include <limits>
 #include <string_view>
 
@@ -16,74 +15,58 @@ namespace bulkhead::policy {
 /* What a table answers for a key that it doesn't have; also "no rule", "no domain". */
 inline constexpr uint32_t NONE = std::numeric_limits<uint32_t>::max();
 
-inline uint64_t mix(uint64_t value)
-{
-	value ^= value >> 32;
-	value *= 0x9e3779b97f4a7c15;
-	value ^= value >> 29;
-	return value;
-}
-
-inline uint64_t hash_of(std::string_view text)
-{
-	uint64_t hash = text.size() * 0xd6e8feb86659fd93;
-	char const *at = text.data();
-	size_t left = text.size();
-	for (; left >= sizeof(uint64_t); left -= sizeof(uint64_t), at += sizeof(uint64_t)) {
-		uint64_t word;
-		__builtin_memcpy(&word, at, sizeof(word));
-		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-		hash ^= hash >> 31;
-	}
-	uint64_t last = 0;
-	for (size_t i = 0; i < left; ++i) last = last << 8 | static_cast<unsigned char>(at[i]);
-	return mix(hash ^ last);
-}
-
-inline uint64_t hash_of(uint64_t key) { return mix(key * 0xd6e8feb86659fd93); }
-
-inline uint64_t pair_key(uint32_t a, uint32_t b) { return uint64_t{a} << 32 | b; }
-
-/*
- * Open addressing, at most half full. Keys that are texts stay the caller's and outlive the table.
- */
-template <typename KEY>
+/* Open addressing, at most half full. Keys stay the caller's and outlive the table. */
 class Table
 {
 private:
+	struct Key
+	{
+		std::string_view text{};
+		std::string_view more{};
+
+		bool operator==(Key const &) const = default;
+	};
+
 	struct Slot
 	{
-		KEY key;
-		uint32_t hash; // the upper half, so that most strangers aren't compared
-		uint32_t value;
+		Key key{};
+		uint32_t value = NONE;
 	};
 
 	Allocator &_allocator;
 	std::span<Slot> _slots{};
-	size_t _size = 0;
+	uint32_t _size = 0;
 
-	static uint32_t _upper(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
+	static uint64_t _hash(std::string_view text, uint64_t seed)
+	{
+		uint64_t hash = seed ^ text.size() * 0xd6e8feb86659fd93;
+		for (; text.size() >= sizeof(uint64_t); text.remove_prefix(sizeof(uint64_t))) {
+			uint64_t word;
+			__builtin_memcpy(&word, text.data(), sizeof(word));
+			hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+			hash ^= hash >> 31;
+		}
+		uint64_t last = 0;
+		for (char const c : text) last = last << 8 | static_cast<unsigned char>(c);
+		hash = (hash ^ last) * 0x9e3779b97f4a7c15;
+		return hash ^ hash >> 32;
+	}
 
 	/* The slot of a key, or the empty one where it belongs. */
-	size_t _place(KEY key, uint64_t hash) const
+	Slot &_place(Key const &key) const
 	{
 		size_t const mask = _slots.size() - 1;
-		size_t at = static_cast<size_t>(hash) & mask;
-		while (
-			_slots[at].value != NONE && (_slots[at].hash != _upper(hash) || _slots[at].key != key))
-			at = (at + 1) & mask;
-		return at;
+		size_t at = static_cast<size_t>(_hash(key.more, _hash(key.text, 0))) & mask;
+		while (_slots[at].value != NONE && _slots[at].key != key) at = (at + 1) & mask;
+		return _slots[at];
 	}
 
 	Attempt<void> _grow()
 	{
 		std::span<Slot> const old = _slots;
-		std::span<Slot> const slots =
-			TRY(create_array<Slot>(_allocator, old.empty() ? 32 : 2 * old.size()));
-		for (Slot &slot : slots) slot.value = NONE;
-		_slots = slots;
+		_slots = TRY(create_array<Slot>(_allocator, old.empty() ? 32 : 2 * old.size()));
 		for (Slot const &slot : old)
-			if (slot.value != NONE) _slots[_place(slot.key, hash_of(slot.key))] = slot;
+			if (slot.value != NONE) _place(slot.key) = slot;
 		if (!old.empty()) destroy_array(_allocator, old);
 		return Ok{};
 	}
@@ -97,38 +80,25 @@ public:
 		if (!_slots.empty()) destroy_array(_allocator, _slots);
 	}
 
-	size_t size() const { return _size; }
-
-	/* Changes values, none of them to NONE. */
-	template <typename FN>
-	void for_each(FN &&change)
-	{
-		for (Slot &slot : _slots)
-			if (slot.value != NONE) change(slot.value);
-	}
+	uint32_t size() const { return _size; }
 
 	/* The value of a key, or NONE. */
-	uint32_t find(KEY key) const
+	uint32_t find(std::string_view text, std::string_view more = {}) const
 	{
-		if (_size == 0) return NONE;
-		return _slots[_place(key, hash_of(key))].value;
+		return _size ? _place({text, more}).value : NONE;
 	}
 
 	/* The value that the key has, after it got this one if it had none. Error: OUT_OF_MEMORY. */
-	Attempt<uint32_t> insert(KEY key, uint32_t value)
+	Attempt<uint32_t> insert(uint32_t value, std::string_view text, std::string_view more = {})
 	{
 		if (2 * (_size + 1) > _slots.size()) TRY(_grow());
-		uint64_t const hash = hash_of(key);
-		Slot &slot = _slots[_place(key, hash)];
+		Slot &slot = _place({text, more});
 		if (slot.value == NONE) {
-			slot = Slot{key, _upper(hash), value};
+			slot = {{text, more}, value};
 			++_size;
 		}
 		return slot.value;
 	}
 };
-
-using Text_table = Table<std::string_view>;
-using Pair_table = Table<uint64_t>;
 
 } // namespace bulkhead::policy

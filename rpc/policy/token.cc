@@ -22,47 +22,38 @@ struct Word
 	unsigned positions;
 };
 
-// The table of the language: which word may stand where.
-constexpr std::array EXACT{
+// The table of the language: which word may stand where. Behind a colon something follows; a longer
+// prefix stands before the one that it begins with.
+constexpr std::array WORDS{
 	Word{"*", Kind::EVERY, SOURCE | TARGET},
 	Word{"@adminvm", Kind::ADMIN, SOURCE | TARGET | REDIRECT | REQUEST},
 	Word{"@anyvm", Kind::ANY, SOURCE | TARGET},
 	Word{"@default", Kind::DEFAULT, TARGET | REQUEST},
 	Word{"@dispvm", Kind::DISPOSABLE, TARGET | REDIRECT | REQUEST},
-};
-
-// A longer prefix stands before the one that it begins with.
-constexpr std::array PREFIXES{
 	Word{"@dispvm:@tag:", Kind::DISPOSABLE_TAG, SOURCE | TARGET},
 	Word{"@dispvm:", Kind::DISPOSABLE_OF, SOURCE | TARGET | REDIRECT | REQUEST},
 	Word{"@tag:", Kind::TAG, SOURCE | TARGET},
 	Word{"@type:", Kind::TYPE, SOURCE | TARGET},
 };
 
-Token_result placed(Word const &word, Token const &token, Position position)
-{
-	bool const fits = word.positions & in(position);
-	return {token, fits ? Token_fault::OK : Token_fault::MISPLACED};
-}
-
 } // namespace
 
 Token_result parse_token(std::string_view text, Position position)
 {
 	if (text.empty()) return {{}, Token_fault::EMPTY};
-	for (Word const &word : EXACT)
-		if (text == word.text) return placed(word, {word.kind, {}, text}, position);
 	if (text.starts_with(UUID_PREFIX))
 		return {{Kind::UUID, text.substr(UUID_PREFIX.size()), text}, Token_fault::OK};
-	if (text[0] != '@') return {{Kind::NAME, text, text}, Token_fault::OK};
-	for (Word const &word : PREFIXES) {
-		if (!text.starts_with(word.text)) continue;
+	for (Word const &word : WORDS) {
+		bool const prefix = word.text.ends_with(':');
+		if (prefix ? !text.starts_with(word.text) : text != word.text) continue;
 		std::string_view const value = text.substr(word.text.size());
-		if (value.empty()) return {{}, Token_fault::EMPTY};
-		if (value[0] == '@') return {{}, Token_fault::UNKNOWN};
-		return placed(word, {word.kind, value, text}, position);
+		if (prefix && value.empty()) return {{}, Token_fault::EMPTY};
+		if (value.starts_with('@')) return {{}, Token_fault::UNKNOWN};
+		bool const fits = word.positions & in(position);
+		return {{word.kind, value, text}, fits ? Token_fault::OK : Token_fault::MISPLACED};
 	}
-	return {{}, Token_fault::UNKNOWN};
+	if (text[0] == '@') return {{}, Token_fault::UNKNOWN};
+	return {{Kind::NAME, text, text}, Token_fault::OK};
 }
 
 } // namespace bulkhead::policy

@@ -25,7 +25,7 @@ Warning warning_of(Policy_setting const &setting, Idle_rule const &idle)
 	if (idle.why == Idle_rule::Why::NO_SUCH_SOURCE)
 		return {rule.place,
 			fmt::format("'{}' never calls: it stands for a disposable that is still to be made",
-				setting.policy->sources()[rule.source].text),
+				setting.policy->tokens()[rule.source].text),
 			"name disposables by their tag, such as @tag:disp-created-by-work, or by @type:DispVM"};
 	policy::Rule const &by = setting.policy->rules()[idle.by];
 	bool const dom0 = idle.why == Idle_rule::Why::COVERED_BUT_FOR_DOM0;
@@ -39,26 +39,30 @@ Warning warning_of(Policy_setting const &setting, Idle_rule const &idle)
 void look_for_strangers(Policy_setting const &setting, std::vector<Warning> &warnings)
 {
 	policy::System const &system = *setting.system;
+	std::span<policy::Domain const> const domains = system.domains();
 	auto const known = [&](policy::Token const &token) {
 		auto const there = [&](std::string_view name) {
 			uint32_t const domain = system.find(name);
-			return domain != policy::NONE && system.domains()[domain].exists;
+			return domain != policy::NONE && domains[domain].exists;
 		};
 		switch (token.kind) {
 		case Kind::NAME:
 		case Kind::UUID: return there(token.text) || token.admin();
 		case Kind::DISPOSABLE_OF: return there(token.value);
-		case Kind::TYPE: return system.type(token.value) != policy::NONE;
+		case Kind::TYPE:
+			return std::ranges::find(domains, token.value, &policy::Domain::type) != domains.end();
 		case Kind::TAG:
-		case Kind::DISPOSABLE_TAG: return system.tag(token.value) != policy::NONE;
+		case Kind::DISPOSABLE_TAG:
+			return std::ranges::any_of(
+				domains, [&](policy::Domain const &domain) { return domain.tagged(token.value); });
 		default: return true;
 		}
 	};
 	for (policy::Rule const &rule : setting.policy->rules()) {
 		std::vector<policy::Token> words{
-			setting.policy->sources()[rule.source], setting.policy->targets()[rule.target]};
+			setting.policy->tokens()[rule.source], setting.policy->tokens()[rule.target]};
 		for (uint32_t const token : {rule.redirect, rule.default_target})
-			if (token != policy::NONE) words.push_back(setting.policy->targets()[token]);
+			if (token != policy::NONE) words.push_back(setting.policy->tokens()[token]);
 		for (policy::Token const &token : words)
 			if (rule.place.line && !known(token))
 				warnings.push_back({rule.place, fmt::format("nothing is '{}'", token.text),

@@ -29,10 +29,10 @@ Cover covers(Token const &outer, Token const &inner)
 
 Cover covers(Policy const &policy, Rule const &outer, Rule const &inner)
 {
-	if (!outer.any_argument && (inner.any_argument || outer.argument != inner.argument))
+	if (!outer.any_argument() && (inner.any_argument() || outer.argument != inner.argument))
 		return Cover::NONE;
-	return std::min(covers(policy.sources()[outer.source], policy.sources()[inner.source]),
-		covers(policy.targets()[outer.target], policy.targets()[inner.target]));
+	return std::min(covers(policy.tokens()[outer.source], policy.tokens()[inner.source]),
+		covers(policy.tokens()[outer.target], policy.tokens()[inner.target]));
 }
 
 /* Rules of the same service and of every service, which are those that can cover one. */
@@ -45,7 +45,7 @@ private:
 public:
 	void add(Rule const &rule, uint32_t number)
 	{
-		(rule.any_service ? _of_every : _of_service[rule.service]).push_back(number);
+		(rule.any_service() ? _of_every : _of_service[rule.service]).push_back(number);
 	}
 
 	Idle_rule cover(Policy const &policy, uint32_t number) const
@@ -63,7 +63,7 @@ public:
 		};
 		look(_of_every);
 		auto const own = _of_service.find(rule.service);
-		if (!rule.any_service && own != _of_service.end()) look(own->second);
+		if (!rule.any_service() && own != _of_service.end()) look(own->second);
 		return best;
 	}
 };
@@ -76,7 +76,7 @@ std::vector<Idle_rule> idle_rules(Policy const &policy)
 	Earlier earlier;
 	for (uint32_t number = 0; number < policy.rules().size(); ++number) {
 		Rule const &rule = policy.rules()[number];
-		Kind const source = policy.sources()[rule.source].kind;
+		Kind const source = policy.tokens()[rule.source].kind;
 		if (source == Kind::DISPOSABLE_OF || source == Kind::DISPOSABLE_TAG) {
 			idle.push_back({number, Idle_rule::Why::NO_SUCH_SOURCE});
 			continue;

@@ -24,7 +24,7 @@ private:
 	std::string _service, _argument, _source, _target, _requested_source;
 	Owned<policy::Policy> _policy{};
 	Owned<policy::System> _system{};
-	Owned<policy::Evaluator> _evaluator{};
+	Owned<policy::Asker> _asker{};
 
 	void _load()
 	{
@@ -68,7 +68,7 @@ private:
 	{
 		std::string text(RESPONSE_MAX, '\0');
 		Text_writer writer{std::span<char>(text)};
-		_evaluator->write(writer, destination);
+		_asker->write(writer, destination);
 		return std::string(writer.text());
 	}
 
@@ -81,10 +81,10 @@ private:
 
 	Json _response(policy::Verdict const &verdict) const
 	{
-		if (_evaluator->call_fault(verdict) != policy::Call_fault::OK) return nullptr;
+		if (_asker->call_fault(verdict) != policy::Call_fault::OK) return nullptr;
 		std::string text(RESPONSE_MAX, '\0');
 		Text_writer writer{std::span<char>(text)};
-		_evaluator->write_response(writer, _request(), verdict);
+		_asker->write_response(writer, _request(), verdict);
 		return writer.cut() ? Json(nullptr) : Json(std::string(writer.text()));
 	}
 
@@ -97,7 +97,7 @@ private:
 	void _ask(Json &json, policy::Verdict const &verdict) const
 	{
 		std::vector<std::string> choices;
-		_evaluator->for_each_choice(
+		_asker->for_each_choice(
 			[&](policy::Destination const &choice) { choices.push_back(_named(choice)); });
 		std::ranges::sort(choices);
 		json["result"] = "ask";
@@ -109,7 +109,7 @@ private:
 
 	void _answer(Json &json) const
 	{
-		policy::Verdict const verdict = _evaluator->evaluate(_request());
+		policy::Verdict const verdict = _asker->evaluate(_request());
 		if (verdict.denial >= policy::Denial::SOURCE_UNKNOWN) {
 			json["result"] = "request_error";
 			return;
@@ -154,7 +154,7 @@ public:
 			return;
 		}
 		_system = got(std::move(made));
-		_evaluator = got(policy::Evaluator::create(_heap, *_policy, *_system));
+		_asker = got(policy::Asker::create(_heap, *_policy, *_system));
 		_answer(json);
 	}
 };

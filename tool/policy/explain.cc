@@ -31,10 +31,10 @@ private:
 		case Mismatch::ARGUMENT:
 			return fmt::format("the argument is {}, not {}", _request.argument, rule.argument);
 		case Mismatch::SOURCE:
-			return fmt::format("{} isn't {}", source, policy.sources()[rule.source].text);
+			return fmt::format("{} isn't {}", source, policy.tokens()[rule.source].text);
 		case Mismatch::TARGET:
 			return fmt::format("{} isn't {}", _setting.text(_verdict.requested),
-				policy.targets()[rule.target].text);
+				policy.tokens()[rule.target].text);
 		default: return "";
 		}
 	}
@@ -42,7 +42,7 @@ private:
 	std::vector<std::string> _choices() const
 	{
 		std::vector<std::string> choices;
-		_setting.evaluator->for_each_choice(
+		_setting.asker->for_each_choice(
 			[&](policy::Destination const &choice) { choices.push_back(_setting.text(choice)); });
 		std::ranges::sort(choices);
 		return choices;
@@ -53,7 +53,7 @@ private:
 	{
 		if (_verdict.action == Action::DENY) return std::string(name_of(_verdict.denial));
 		if (_verdict.action == Action::ASK) return "";
-		policy::Call_fault const fault = _setting.evaluator->call_fault(_verdict);
+		policy::Call_fault const fault = _setting.asker->call_fault(_verdict);
 		if (fault == policy::Call_fault::OK) return "";
 		return fmt::format("but it can't be made now: {}", name_of(fault));
 	}
@@ -73,7 +73,7 @@ private:
 		std::span<Rule const> const rules = _setting.policy->rules();
 		size_t const end = std::min<size_t>(_verdict.rule, rules.size());
 		for (Rule const &rule : rules.first(end)) {
-			Mismatch const mismatch = _setting.evaluator->mismatch(rule, _request);
+			Mismatch const mismatch = _setting.asker->mismatch(rule, _request);
 			if (mismatch == Mismatch::SERVICE)
 				++others;
 			else if (mismatch != Mismatch::MATCHES)
@@ -96,7 +96,7 @@ private:
 
 public:
 	Explanation(Policy_setting &setting, Request const &request)
-		: _setting(setting), _request(request), _verdict(setting.evaluator->evaluate(request))
+		: _setting(setting), _request(request), _verdict(setting.asker->evaluate(request))
 	{}
 
 	void print() const

@@ -1,5 +1,7 @@
 #include "tool/policy/fault_text.h"
 
+#include "rpc/policy/text/fault_text.h"
+
 #include <array>
 
 namespace bulkhead::tool {

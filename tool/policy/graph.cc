@@ -28,8 +28,8 @@ Set services_of(policy::Policy const &policy, std::vector<std::string> const &on
 {
 	Set services;
 	for (policy::Rule const &rule : policy.rules()) {
-		std::string const bare = rule.any_service ? "*" : std::string(rule.service);
-		std::string const full = bare + std::string(rule.any_argument ? "" : rule.argument);
+		std::string const bare(rule.service);
+		std::string const full = bare + std::string(rule.any_argument() ? "" : rule.argument);
 		if (wanted(only, bare) || wanted(only, full)) services.insert(full);
 	}
 	return services;
@@ -50,15 +50,15 @@ std::vector<std::string> targets_of(policy::System const &system)
 void add_calls(Policy_setting &setting, Graph_options const &options,
 	policy::Request const &request, std::string const &service, Call_graph &graph)
 {
-	policy::Verdict const verdict = setting.evaluator->evaluate(request);
+	policy::Verdict const verdict = setting.asker->evaluate(request);
 	std::string const from(request.source);
 	if (verdict.action == Action::ALLOW &&
-		setting.evaluator->call_fault(verdict) != policy::Call_fault::LOOPBACK) {
+		setting.asker->call_fault(verdict) != policy::Call_fault::LOOPBACK) {
 		std::string const to = setting.text(verdict.target);
 		if (wanted(options.targets, to)) graph.calls[{from, to}].allowed.insert(service);
 	}
 	if (verdict.action != Action::ASK || options.no_ask) return;
-	setting.evaluator->for_each_choice([&](policy::Destination const &choice) {
+	setting.asker->for_each_choice([&](policy::Destination const &choice) {
 		std::string const to = setting.text(choice);
 		if (wanted(options.targets, to)) graph.calls[{from, to}].asked.insert(service);
 	});

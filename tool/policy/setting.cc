@@ -1,5 +1,7 @@
 #include "tool/policy/setting.h"
 
+#include "rpc/policy/text/fault_text.h"
+
 #include <fmt/format.h>
 #include <fstream>
 
@@ -50,9 +52,8 @@ std::optional<Trouble> Policy_setting::describe(
 	} else {
 		using Kind = policy::Token::Kind;
 		domains.add(policy::ADMIN_NAME);
-		for (auto const tokens : {policy->sources(), policy->targets()})
-			for (policy::Token const &token : tokens)
-				if (token.kind == Kind::NAME) domains.add(token.value);
+		for (policy::Token const &token : policy->tokens())
+			if (token.kind == Kind::NAME) domains.add(token.value);
 		for (std::string const &name : more)
 			if (policy::parse_token(name, policy::Position::REQUEST).token.kind == Kind::NAME)
 				domains.add(name);
@@ -61,24 +62,23 @@ std::optional<Trouble> Policy_setting::describe(
 	if (!made.ok() && made.error() == Error::EXISTS)
 		return Trouble{Exit::FAILURE, "two domains have one name"};
 	system = got(std::move(made));
-	evaluator = got(policy::Evaluator::create(_heap, *policy, *system));
+	asker = got(policy::Asker::create(_heap, *policy, *system));
 	return {};
 }
 
 std::string Policy_setting::text(policy::Destination const &destination) const
 {
-	return written([&](Text_writer &to) { evaluator->write(to, destination); });
+	return written([&](Text_writer &to) { asker->write(to, destination); });
 }
 
 std::string Policy_setting::rule_text(policy::Rule const &rule) const
 {
-	auto const target = [&](uint32_t token) { return policy->targets()[token].text; };
-	std::string text = fmt::format("{} {} {} {} {}", rule.any_service ? "*" : rule.service,
-		rule.any_argument ? "*" : rule.argument, policy->sources()[rule.source].text,
-		target(rule.target), name_of(rule.action));
-	if (rule.redirect != policy::NONE) text += fmt::format(" target={}", target(rule.redirect));
+	auto const word = [&](uint32_t token) { return policy->tokens()[token].text; };
+	std::string text = fmt::format("{} {} {} {} {}", rule.service, rule.argument, word(rule.source),
+		word(rule.target), name_of(rule.action));
+	if (rule.redirect != policy::NONE) text += fmt::format(" target={}", word(rule.redirect));
 	if (rule.default_target != policy::NONE)
-		text += fmt::format(" default_target={}", target(rule.default_target));
+		text += fmt::format(" default_target={}", word(rule.default_target));
 	if (rule.has_user) text += fmt::format(" user={}", rule.user);
 	if (rule.notify != (rule.action == policy::Action::DENY))
 		text += rule.notify ? " notify=yes" : " notify=no";

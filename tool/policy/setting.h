@@ -3,7 +3,7 @@
 // A policy and the domains that it is about, as a subcommand needs them.
 
 #include "platform/linux/heap.h"
-#include "rpc/policy/evaluator.h"
+#include "rpc/policy/ask/asker.h"
 #include "tool/outcome.h"
 #include "tool/policy/described_domains.h"
 #include "tool/policy/fault_text.h"
@@ -33,7 +33,7 @@ private:
 public:
 	Owned<policy::Policy> policy{};
 	Owned<policy::System> system{};
-	Owned<policy::Evaluator> evaluator{};
+	Owned<policy::Asker> asker{};
 	bool guessed = false; // no file of domains was given
 
 	/* Loads the policy. Throws std::bad_alloc. */

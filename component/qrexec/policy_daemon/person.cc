@@ -44,20 +44,20 @@ Json icons(System_info const &info)
 
 } // namespace
 
-std::string text_of(policy::Evaluator const &evaluator, Destination const &destination)
+std::string text_of(policy::Asker const &asker, Destination const &destination)
 {
 	char text[NAME_MAX_BYTES];
 	Text_writer writer{std::span<char>(text)};
-	evaluator.write(writer, destination);
+	asker.write(writer, destination);
 	return std::string(writer.text());
 }
 
-std::string question_text(System_info const &info, policy::Evaluator const &evaluator,
+std::string question_text(System_info const &info, policy::Asker const &asker,
 	policy::Request const &request, policy::Verdict const &verdict)
 {
 	std::vector<std::string> targets;
-	evaluator.for_each_choice(
-		[&](Destination const &choice) { targets.push_back(text_of(evaluator, choice)); });
+	asker.for_each_choice(
+		[&](Destination const &choice) { targets.push_back(text_of(asker, choice)); });
 	std::ranges::sort(targets);
 	bool const preselected = verdict.target.kind != Destination::Kind::DEFAULT;
 	Json json;
@@ -65,7 +65,7 @@ std::string question_text(System_info const &info, policy::Evaluator const &eval
 	json["service"] = request.service;
 	json["argument"] = request.argument;
 	json["targets"] = std::move(targets);
-	json["default_target"] = preselected ? text_of(evaluator, verdict.target) : std::string();
+	json["default_target"] = preselected ? text_of(asker, verdict.target) : std::string();
 	json["icons"] = icons(info);
 	return ascii(json);
 }

@@ -65,8 +65,8 @@ void Question::begin()
 
 void Question::system_known()
 {
-	policy::Evaluator *const evaluator = _office.setting.evaluator();
-	if (!evaluator) {
+	policy::Asker *const asker = _office.setting.asker();
+	if (!asker) {
 		_log(Level::ERROR,
 			_office.setting.policy() ? "error getting system info: " + _office.setting.trouble()
 									 : "error loading policy: out of memory");
@@ -78,56 +78,55 @@ void Question::system_known()
 				" isn't the GUI domain of both source and target");
 		return _asker.answered({});
 	}
-	_decide(*evaluator);
+	_decide(*asker);
 }
 
 bool Question::_permitted() const
 {
 	if (_asked.gui_domain.empty()) return true;
 	policy::System const &system = *_office.setting.info().system;
-	uint32_t const tag = system.tag("guivm-" + _asked.gui_domain);
+	std::string const tag = "guivm-" + _asked.gui_domain;
 	for (std::string const &name : {_asked.source, _asked.target}) {
 		uint32_t const number = system.find(name);
-		if (tag == policy::NONE || number == policy::NONE) return false;
+		if (number == policy::NONE) return false;
 		policy::Domain const &domain = system.domains()[number];
 		if (!domain.exists || !domain.tagged(tag)) return false;
 	}
 	return true;
 }
 
-void Question::_decide(policy::Evaluator &evaluator)
+void Question::_decide(policy::Asker &asker)
 {
 	policy::Request const request = _request();
-	policy::Verdict verdict =
-		_chosen ? evaluator.answer(request, *_chosen) : evaluator.evaluate(request);
+	policy::Verdict verdict = _chosen ? asker.answer(request, *_chosen) : asker.evaluate(request);
 	if (verdict.action == Action::ASK && _asked.assume_yes)
-		verdict = evaluator.answer(request, text_of(evaluator, verdict.requested));
-	_remember(evaluator, verdict);
+		verdict = asker.answer(request, text_of(asker, verdict.requested));
+	_remember(asker, verdict);
 	switch (verdict.action) {
-	case Action::DENY: return _denied(evaluator, verdict);
-	case Action::ALLOW: return _allow(evaluator, verdict);
+	case Action::DENY: return _denied(asker, verdict);
+	case Action::ALLOW: return _allow(asker, verdict);
 	case Action::ASK: break;
 	}
 	if (_asked.just_evaluate) return _asker.answered(DENY);
-	_ask(evaluator, verdict);
+	_ask(asker, verdict);
 }
 
-void Question::_remember(policy::Evaluator const &evaluator, policy::Verdict const &verdict)
+void Question::_remember(policy::Asker const &asker, policy::Verdict const &verdict)
 {
 	System_info const &info = _office.setting.info();
-	_place = place_of(evaluator.policy(), verdict.rule);
+	_place = place_of(asker.policy(), verdict.rule);
 	_gui_domain = info.face(verdict.source).gui_domain;
 	_source_name = info.name(verdict.source);
 	_notify = verdict.notify;
 }
 
-void Question::_denied(policy::Evaluator &evaluator, policy::Verdict const &verdict)
+void Question::_denied(policy::Asker &asker, policy::Verdict const &verdict)
 {
 	switch (verdict.denial) {
 	case Denial::RULE: return _refuse("denied by policy " + _place, verdict.notify);
 	case Denial::NO_RULE: return _refuse("no matching rule found", verdict.notify);
 	case Denial::BROKEN_POLICY:
-		_log(Level::ERROR, "error loading policy: " + first_fault(evaluator.policy()));
+		_log(Level::ERROR, "error loading policy: " + first_fault(asker.policy()));
 		return _asker.answered(DENY);
 	case Denial::NOT_OFFERED:
 		return _refuse("target " + printable(_chosen ? *_chosen : _asked.target, 64) +
@@ -149,25 +148,25 @@ void Question::_refuse(std::string const &why, bool notify)
 	_asker.answered(DENY);
 }
 
-void Question::_allow(policy::Evaluator &evaluator, policy::Verdict const &verdict)
+void Question::_allow(policy::Asker &asker, policy::Verdict const &verdict)
 {
 	if (_asked.just_evaluate) return _asker.answered(JUST_ALLOW);
-	Call_fault fault = evaluator.call_fault(verdict);
+	Call_fault fault = asker.call_fault(verdict);
 	// A RemoteVM's call to itself would still have to be relayed.
 	if (fault == Call_fault::LOOPBACK && _office.options.calls_within_domain &&
-		!evaluator.system().domains()[verdict.source].remote)
+		!asker.system().domains()[verdict.source].remote())
 		fault = Call_fault::OK;
 	if (fault == Call_fault::LOOPBACK)
 		return _refuse("loopback qrexec connection not supported", true);
 	if (fault != Call_fault::OK) return _refuse(std::string(name_of(fault)), true);
 	char text[POLICY_ANSWER_MAX];
 	Text_writer writer{std::span<char>(text)};
-	evaluator.write_response(writer, _request(), verdict);
+	asker.write_response(writer, _request(), verdict);
 	if (writer.cut()) return _refuse("the answer is longer than a daemon reads", true);
-	std::string const target = text_of(evaluator, verdict.target);
+	std::string const target = text_of(asker, verdict.target);
 	_office.journal.log(Level::INFO,
 		"qrexec: " + printable(_asked.service) + printable(_asked.argument) + ": " +
-			printable(_asked.source) + " -> " + text_of(evaluator, verdict.requested) +
+			printable(_asked.source) + " -> " + text_of(asker, verdict.requested) +
 			": allowed to " + target);
 	if (verdict.notify)
 		_office.notifier.notify(
@@ -175,7 +174,7 @@ void Question::_allow(policy::Evaluator &evaluator, policy::Verdict const &verdi
 	_asker.answered(writer.text());
 }
 
-void Question::_ask(policy::Evaluator &evaluator, policy::Verdict const &verdict)
+void Question::_ask(policy::Asker &asker, policy::Verdict const &verdict)
 {
 	if (_gui_domain.empty()) return _refuse("ask: the source has no GUI domain", _notify);
 	// By who called, so that a relay's calls for others count as its own.
@@ -185,7 +184,7 @@ void Question::_ask(policy::Evaluator &evaluator, policy::Verdict const &verdict
 	Service_call::Finished &me = *this;
 	_call.emplace(_office.loop, _office.children, me);
 	std::string const trouble = _call->start(_office.options.ways, _gui_domain, "policy.Ask",
-		question_text(_office.setting.info(), evaluator, _request(), verdict));
+		question_text(_office.setting.info(), asker, _request(), verdict));
 	if (trouble.empty()) return;
 	_call.reset();
 	_refuse("ask: nobody can be asked at " + _gui_domain + ": " + trouble, _notify);

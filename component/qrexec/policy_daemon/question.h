@@ -57,13 +57,13 @@ private:
 
 	policy::Request _request() const;
 	bool _permitted() const;
-	void _decide(policy::Evaluator &evaluator);
-	void _allow(policy::Evaluator &evaluator, policy::Verdict const &verdict);
-	void _ask(policy::Evaluator &evaluator, policy::Verdict const &verdict);
-	void _denied(policy::Evaluator &evaluator, policy::Verdict const &verdict);
+	void _decide(policy::Asker &asker);
+	void _allow(policy::Asker &asker, policy::Verdict const &verdict);
+	void _ask(policy::Asker &asker, policy::Verdict const &verdict);
+	void _denied(policy::Asker &asker, policy::Verdict const &verdict);
 	void _refuse(std::string const &why, bool notify);
 	void _uncount();
-	void _remember(policy::Evaluator const &evaluator, policy::Verdict const &verdict);
+	void _remember(policy::Asker const &asker, policy::Verdict const &verdict);
 	void _log(Level level, std::string const &what) const;
 
 public:

@@ -5,23 +5,23 @@ namespace bulkhead::qrexec {
 void Setting::_evaluate()
 {
 	if (!_policy || !_info.system) return;
-	auto made = policy::Evaluator::create(_heap, *_policy, *_info.system);
+	auto made = policy::Asker::create(_heap, *_policy, *_info.system);
 	if (made.ok())
-		_evaluator = std::move(made).value();
+		_asker = std::move(made).value();
 	else
 		_trouble = "out of memory";
 }
 
 void Setting::set_policy(Owned<policy::Policy> policy)
 {
-	_evaluator.reset();
+	_asker.reset();
 	_policy = std::move(policy);
 	_evaluate();
 }
 
 void Setting::set_system(System_info info)
 {
-	_evaluator.reset();
+	_asker.reset();
 	_info = std::move(info);
 	_trouble.clear();
 	_evaluate();
@@ -29,7 +29,7 @@ void Setting::set_system(System_info info)
 
 void Setting::set_trouble(std::string why)
 {
-	_evaluator.reset();
+	_asker.reset();
 	_info = {};
 	_trouble = std::move(why);
 }

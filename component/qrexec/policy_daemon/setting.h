@@ -1,11 +1,11 @@
 #pragma once
 
-// Policy and domains as they are now, and the evaluator for them. Either is replaced as a whole:
+// Policy and domains as they are now, and the asker for them. Either is replaced as a whole:
 // until then the former decides.
 
 #include "component/qrexec/policy_daemon/system_info.h"
 #include "platform/linux/heap.h"
-#include "rpc/policy/evaluator.h"
+#include "rpc/policy/ask/asker.h"
 
 namespace bulkhead::qrexec {
 
@@ -17,7 +17,7 @@ private:
 	Owned<policy::Policy> _policy{};
 	System_info _info{};
 	std::string _trouble = "not asked for yet";
-	Owned<policy::Evaluator> _evaluator{};
+	Owned<policy::Asker> _asker{};
 
 	void _evaluate();
 
@@ -33,7 +33,7 @@ public:
 	/* Null before the first. */
 	policy::Policy const *policy() const { return _policy.pointer(); }
 	/* Null if policy or domains aren't known, or there is no memory; then `trouble` says which. */
-	policy::Evaluator *evaluator() { return _evaluator.pointer(); }
+	policy::Asker *asker() { return _asker.pointer(); }
 	System_info const &info() const { return _info; }
 	std::string const &trouble() const { return _trouble; }
 };

@@ -97,17 +97,17 @@ struct Bench
 	Memory_files files{};
 	Owned<Policy> policy{};
 	Owned<System> system{};
-	Owned<Evaluator> evaluator{};
+	Owned<Asker> asker{};
 	std::vector<std::array<std::string, 4>> texts{};
 	std::vector<Request> requests{};
 
 	void load()
 	{
-		evaluator.reset();
+		asker.reset();
 		constexpr std::array<std::string_view, 1> DIRECTORIES{"p"};
 		policy = Policy::load(heap, files, DIRECTORIES, "").value();
 		system = System::create(heap, descriptions(domains)).value();
-		evaluator = Evaluator::create(heap, *policy, *system).value();
+		asker = Asker::create(heap, *policy, *system).value();
 	}
 
 	explicit Bench(Shape const &shape)
@@ -143,7 +143,7 @@ struct Bench
 	double index_rate()
 	{
 		return rate([&](Request const &request) {
-			Verdict const verdict = evaluator->evaluate(request);
+			Verdict const verdict = asker->evaluate(request);
 			asm volatile("" ::"r"(&verdict) : "memory");
 		});
 	}
@@ -161,7 +161,7 @@ struct Bench
 	void shares(double &ask, double &allow)
 	{
 		for (Request const &request : requests) {
-			Action const action = evaluator->evaluate(request).action;
+			Action const action = asker->evaluate(request).action;
 			ask += action == Action::ASK ? 100.0 / REQUESTS : 0;
 			allow += action == Action::ALLOW ? 100.0 / REQUESTS : 0;
 		}
@@ -195,9 +195,9 @@ void measure_load(Shape const &shape)
 		bench.load();
 		best = std::min(best, seconds_since(start));
 		Clock::time_point const again = Clock::now();
-		bench.evaluator.reset();
+		bench.asker.reset();
 		bench.system = System::create(bench.heap, descriptions(bench.domains)).value();
-		bench.evaluator = Evaluator::create(bench.heap, *bench.policy, *bench.system).value();
+		bench.asker = Asker::create(bench.heap, *bench.policy, *bench.system).value();
 		rebuild = std::min(rebuild, seconds_since(again));
 	}
 	printf("load %zu rules: %.3f ms, of it for the domains alone: %.3f ms\n", shape.rules,

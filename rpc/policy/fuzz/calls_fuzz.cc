@@ -20,36 +20,35 @@ std::string_view word_of(std::string_view &line)
 	return word;
 }
 
-void compare(Evaluator &evaluator, Model const &model, Request const &request)
+void compare(Asker &asker, Model const &model, Request const &request)
 {
-	Verdict const verdict = evaluator.evaluate(request);
+	Verdict const verdict = asker.evaluate(request);
 	// What the model doesn't know: relays, and a source that is written as a keyword.
 	if (!request.requested_source.empty() || request.source.starts_with('@')) return;
 	uint32_t const first = model.first(request);
 	demand(verdict.rule == first);
 	if (verdict.action != Action::ASK) return;
-	Rule const &rule = evaluator.policy().rules()[first];
+	Rule const &rule = asker.policy().rules()[first];
 	if (rule.redirect != NONE || !rule.autostart) return;
 	std::set<std::string> found;
-	evaluator.for_each_choice(
-		[&](Destination const &choice) { found.insert(text_of(evaluator, choice)); });
+	asker.for_each_choice([&](Destination const &choice) { found.insert(text_of(asker, choice)); });
 	demand(found == model.choices(request));
 }
 
-void try_call(Evaluator &evaluator, Model const &model, std::string_view line)
+void try_call(Asker &asker, Model const &model, std::string_view line)
 {
 	std::string_view const service = word_of(line);
 	std::string_view const argument = word_of(line);
 	std::string_view const source = word_of(line);
 	std::string_view const target = word_of(line);
 	Request const request{service, argument, source, target, line};
-	compare(evaluator, model, request);
-	Verdict const verdict = evaluator.answer(request, target);
+	compare(asker, model, request);
+	Verdict const verdict = asker.answer(request, target);
 	if (verdict.action != Action::ALLOW) return;
-	if (evaluator.call_fault(verdict) != Call_fault::OK) return;
+	if (asker.call_fault(verdict) != Call_fault::OK) return;
 	std::array<char, 512> memory;
 	Text_writer writer{memory};
-	evaluator.write_response(writer, request, verdict);
+	asker.write_response(writer, request, verdict);
 	demand(writer.text().starts_with("user="));
 }
 
@@ -70,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(uint8_t const *data, size_t size)
 	Owned<Policy> const policy = Policy::load(heap, files, DIRECTORIES, "").value();
 	if (policy->broken()) return 0;
 	Owned<System> const system = System::create(heap, test::descriptions(domains)).value();
-	Owned<Evaluator> const evaluator = Evaluator::create(heap, *policy, *system).value();
-	test::try_call(*evaluator, test::Model(*policy, domains), call);
+	Owned<Asker> const asker = Asker::create(heap, *policy, *system).value();
+	test::try_call(*asker, test::Model(*policy, domains), call);
 	return 0;
 }

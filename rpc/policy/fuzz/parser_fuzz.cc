@@ -2,6 +2,7 @@
 // either broken, with a place for each fault, or it can be compiled and decides.
 
 #include "rpc/policy/test/support.h"
+#include "rpc/policy/text/fault_text.h"
 
 #include <cstdint>
 
@@ -42,7 +43,7 @@ void look_at(Policy const &policy)
 	}
 	demand(policy.faults().empty() || policy.rules().empty());
 	for (Rule const &rule : policy.rules()) {
-		demand(rule.source < policy.sources().size() && rule.target < policy.targets().size());
+		demand(rule.source < policy.tokens().size() && rule.target < policy.tokens().size());
 		demand(!policy.base_name(rule.place.file).empty());
 	}
 }
@@ -51,10 +52,10 @@ void decide(Heap &heap, Policy const &policy)
 {
 	std::vector<Described> const domains = standard_domains();
 	Owned<System> const system = System::create(heap, descriptions(domains)).value();
-	Owned<Evaluator> const evaluator = Evaluator::create(heap, policy, *system).value();
+	Owned<Asker> const asker = Asker::create(heap, policy, *system).value();
 	for (std::string_view const target : {"", "web", "@dispvm", "@adminvm", "@dispvm:base-dvm"}) {
 		Request const request{.service = "svc", .source = "work", .target = target};
-		(void)line_of(*evaluator, evaluator->evaluate(request));
+		(void)line_of(*asker, asker->evaluate(request));
 	}
 }
 

@@ -79,7 +79,7 @@ private:
 	std::vector<Described> _domains = standard_domains();
 	Owned<Policy> _policy{};
 	Owned<System> _system{};
-	Owned<Evaluator> _evaluator{};
+	Owned<Asker> _asker{};
 
 public:
 	explicit World(Memory_files &files)
@@ -87,16 +87,16 @@ public:
 		constexpr std::array<std::string_view, 2> DIRECTORIES{"/run/p", "/etc/p"};
 		_policy = Policy::load(_heap, files, DIRECTORIES, "/compat").value();
 		_system = System::create(_heap, descriptions(_domains)).value();
-		_evaluator = Evaluator::create(_heap, *_policy, *_system).value();
+		_asker = Asker::create(_heap, *_policy, *_system).value();
 	}
 
 	Policy const &policy() const { return *_policy; }
 
 	std::string decide(Request const &request, uint32_t &line)
 	{
-		Verdict const verdict = _evaluator->evaluate(request);
+		Verdict const verdict = _asker->evaluate(request);
 		line = verdict.rule == NONE ? 0 : _policy->rules()[verdict.rule].place.line;
-		return line_of(*_evaluator, verdict);
+		return line_of(*_asker, verdict);
 	}
 
 	std::vector<std::string> faults() const

@@ -116,11 +116,11 @@ public:
 
 	bool fits_but_target(Rule const &rule, Request const &request) const
 	{
-		return (rule.any_service || rule.service == request.service) &&
-			(rule.any_argument || rule.argument == request.argument) &&
+		return (rule.any_service() || rule.service == request.service) &&
+			(rule.any_argument() || rule.argument == request.argument) &&
 			// A source is never about to be made.
-			!_policy.sources()[rule.source].text.starts_with(DISPVM_PREFIX) &&
-			fits(_policy.sources()[rule.source], request.source, request.source);
+			!_policy.tokens()[rule.source].text.starts_with(DISPVM_PREFIX) &&
+			fits(_policy.tokens()[rule.source], request.source, request.source);
 	}
 
 	/* The text that rules are compared with, or nothing if it can't be asked for. */
@@ -145,7 +145,7 @@ public:
 		for (uint32_t i = 0; target && i < _policy.rules().size(); ++i) {
 			Rule const &rule = _policy.rules()[i];
 			if (fits_but_target(rule, request) &&
-				fits(_policy.targets()[rule.target], *target, request.source))
+				fits(_policy.tokens()[rule.target], *target, request.source))
 				return i;
 		}
 		return NONE;
@@ -159,7 +159,7 @@ public:
 			Rule const &rule = _policy.rules()[i];
 			if (!fits_but_target(rule, request)) continue;
 			uint32_t const word = rule.redirect == NONE ? rule.target : rule.redirect;
-			for (std::string const &one : _expand(_policy.targets()[word])) {
+			for (std::string const &one : _expand(_policy.tokens()[word])) {
 				if (rule.action == Action::DENY)
 					set.erase(one);
 				else

@@ -15,7 +15,7 @@ struct Trial
 	Memory_files files{};
 	Owned<Policy> policy{};
 	Owned<System> system{};
-	Owned<Evaluator> evaluator{};
+	Owned<Asker> asker{};
 
 	/* Rules by chance; among them one for each of so many sources that aren't there. */
 	Trial(Chance &chance, size_t rules, size_t strangers = 0)
@@ -28,15 +28,15 @@ struct Trial
 		constexpr std::array<std::string_view, 1> DIRECTORIES{"p"};
 		policy = Policy::load(heap, files, DIRECTORIES, "").value();
 		system = System::create(heap, descriptions(domains)).value();
-		evaluator = Evaluator::create(heap, *policy, *system).value();
+		asker = Asker::create(heap, *policy, *system).value();
 	}
 };
 
 void compare_choices(Trial &trial, Model const &model, Request const &request)
 {
 	std::set<std::string> found;
-	trial.evaluator->for_each_choice(
-		[&](Destination const &choice) { found.insert(text_of(*trial.evaluator, choice)); });
+	trial.asker->for_each_choice(
+		[&](Destination const &choice) { found.insert(text_of(*trial.asker, choice)); });
 	EXPECT_EQ(found, model.choices(request)) << trial.files.texts.begin()->second;
 }
 
@@ -49,7 +49,7 @@ void compare(Trial &trial, Chance &chance)
 		.argument = argument,
 		.source = chance.of(CALLERS),
 		.target = chance.of(WANTED)};
-	Verdict const verdict = trial.evaluator->evaluate(request);
+	Verdict const verdict = trial.asker->evaluate(request);
 	uint32_t const rule = model.first(request);
 	ASSERT_EQ(verdict.rule, rule) << trial.files.texts.begin()->second << request.service
 								  << request.argument << " " << request.source << " "
@@ -59,7 +59,7 @@ void compare(Trial &trial, Chance &chance)
 		compare_choices(trial, model, request);
 	for (uint32_t i = 0; i < trial.policy->rules().size(); ++i) {
 		bool const fits =
-			trial.evaluator->mismatch(trial.policy->rules()[i], request) == Mismatch::MATCHES;
+			trial.asker->mismatch(trial.policy->rules()[i], request) == Mismatch::MATCHES;
 		if (i < rule && model.target_of(request)) {
 			ASSERT_FALSE(fits) << i;
 		}

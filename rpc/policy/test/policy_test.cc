@@ -1,6 +1,7 @@
 // Loading, limits, memory and what is said to the daemon.
 
 #include "rpc/policy/test/support.h"
+#include "rpc/policy/text/fault_text.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,31 +22,31 @@ struct Fixture : ::testing::Test
 	Memory_files files{};
 	Owned<Policy> policy{};
 	Owned<System> system{};
-	Owned<Evaluator> evaluator{};
+	Owned<Asker> asker{};
 
 	void load(std::string const &text, bool aliases = true)
 	{
-		evaluator.reset();
+		asker.reset();
 		files.texts["p/30.policy"] = text;
 		policy = Policy::load(heap, files, DIRECTORIES, "").value();
 		system = System::create(heap, descriptions(domains), aliases).value();
-		evaluator = Evaluator::create(heap, *policy, *system).value();
+		asker = Asker::create(heap, *policy, *system).value();
 	}
 
 	std::string response(Request const &request, Verdict const &verdict)
 	{
 		EXPECT_EQ(verdict.action, Action::ALLOW) << name_of(verdict.denial);
 		if (verdict.action != Action::ALLOW) return "";
-		EXPECT_EQ(evaluator->call_fault(verdict), Call_fault::OK);
+		EXPECT_EQ(asker->call_fault(verdict), Call_fault::OK);
 		std::array<char, 4096> memory;
 		Text_writer writer{memory};
-		evaluator->write_response(writer, request, verdict);
+		asker->write_response(writer, request, verdict);
 		EXPECT_FALSE(writer.cut());
 		return std::string(writer.text());
 	}
 	std::string response(Request const &request)
 	{
-		return response(request, evaluator->evaluate(request));
+		return response(request, asker->evaluate(request));
 	}
 };
 
@@ -121,10 +122,10 @@ TEST_F(Policy_response, fits_into_what_the_daemon_reads_or_is_cut)
 {
 	load("svc * work web allow\n");
 	Request const request{.service = "svc", .source = "work", .target = "web"};
-	Verdict const verdict = evaluator->evaluate(request);
+	Verdict const verdict = asker->evaluate(request);
 	std::array<char, 16> memory;
 	Text_writer writer{memory};
-	evaluator->write_response(writer, request, verdict);
+	asker->write_response(writer, request, verdict);
 	EXPECT_TRUE(writer.cut());
 }
 
@@ -132,12 +133,12 @@ TEST_F(Policy_answer, sends_the_call_where_a_person_chose)
 {
 	load("svc * work @anyvm ask user=u\n");
 	Request const request{.service = "svc", .source = "work", .target = "web"};
-	Verdict const verdict = evaluator->answer(request, "vault");
-	EXPECT_EQ(line_of(*evaluator, verdict), "allow vault user=u");
+	Verdict const verdict = asker->answer(request, "vault");
+	EXPECT_EQ(line_of(*asker, verdict), "allow vault user=u");
 	EXPECT_THAT(response(request, verdict), HasSubstr("target=vault\n"));
 	EXPECT_THAT(response(request, verdict), HasSubstr("requested_target=web"));
-	EXPECT_EQ(line_of(*evaluator, evaluator->answer(request, "@dispvm:net-dvm")),
-		"allow @dispvm:net-dvm user=u");
+	EXPECT_EQ(
+		line_of(*asker, asker->answer(request, "@dispvm:net-dvm")), "allow @dispvm:net-dvm user=u");
 }
 
 TEST_F(Policy_answer, must_be_on_offer)
@@ -146,8 +147,8 @@ TEST_F(Policy_answer, must_be_on_offer)
 	Request const request{.service = "svc", .source = "work"};
 	for (char const *const chosen : {"vault", "work", "hidden", "dom0", "", "no-such-vm", "@dispvm",
 			 "@default", "uuid:00000000-0000-4000-8000-000000000002"})
-		EXPECT_EQ(evaluator->answer(request, chosen).denial, Denial::NOT_OFFERED) << chosen;
-	EXPECT_EQ(evaluator->answer(request, "web").action, Action::ALLOW);
+		EXPECT_EQ(asker->answer(request, chosen).denial, Denial::NOT_OFFERED) << chosen;
+	EXPECT_EQ(asker->answer(request, "web").action, Action::ALLOW);
 }
 
 TEST_F(Policy_answer, to_a_redirect_is_resolved)
@@ -155,22 +156,22 @@ TEST_F(Policy_answer, to_a_redirect_is_resolved)
 	load("a * work @anyvm ask target=@dispvm\nb * work @anyvm ask target=no-such-vm\n"
 		 "c * bare @anyvm ask target=@dispvm\n");
 	Request request{.service = "a", .source = "work", .target = "web"};
-	EXPECT_EQ(line_of(*evaluator, evaluator->evaluate(request)), "ask @dispvm");
-	EXPECT_EQ(line_of(*evaluator, evaluator->answer(request, "@dispvm")), "allow @dispvm:base-dvm");
+	EXPECT_EQ(line_of(*asker, asker->evaluate(request)), "ask @dispvm");
+	EXPECT_EQ(line_of(*asker, asker->answer(request, "@dispvm")), "allow @dispvm:base-dvm");
 	request.service = "b";
-	EXPECT_EQ(line_of(*evaluator, evaluator->evaluate(request)), "ask no-such-vm");
-	EXPECT_EQ(evaluator->answer(request, "no-such-vm").denial, Denial::NO_TARGET);
+	EXPECT_EQ(line_of(*asker, asker->evaluate(request)), "ask no-such-vm");
+	EXPECT_EQ(asker->answer(request, "no-such-vm").denial, Denial::NO_TARGET);
 	request = {.service = "c", .source = "bare", .target = "web"};
-	EXPECT_EQ(evaluator->answer(request, "@dispvm").denial, Denial::NO_DISPOSABLE);
+	EXPECT_EQ(asker->answer(request, "@dispvm").denial, Denial::NO_DISPOSABLE);
 }
 
 TEST_F(Policy_answer, follows_the_policy_of_now)
 {
 	load("svc * work web ask\n");
 	Request const request{.service = "svc", .source = "work", .target = "web"};
-	ASSERT_EQ(evaluator->evaluate(request).action, Action::ASK);
+	ASSERT_EQ(asker->evaluate(request).action, Action::ASK);
 	load("svc * work web deny\n");
-	EXPECT_EQ(evaluator->answer(request, "web").action, Action::DENY);
+	EXPECT_EQ(asker->answer(request, "web").action, Action::DENY);
 }
 
 std::string message_of(Fault const &fault)
@@ -291,7 +292,7 @@ TEST_F(Policy_limits, running_out_of_memory_is_an_error_wherever_it_happens)
 		Heap small(limit);
 		auto made = System::create(small, descriptions(domains));
 		if (!made.ok()) continue;
-		auto tight = Evaluator::create(small, *policy, *made.value());
+		auto tight = Asker::create(small, *policy, *made.value());
 		if (tight.ok()) break;
 		EXPECT_EQ(tight.error(), Error::OUT_OF_MEMORY);
 	}
@@ -306,9 +307,9 @@ TEST_F(Policy_limits, lengths_of_words_at_their_edges)
 		std::string const argument = "+" + word;
 		Request const request{
 			.service = word, .argument = argument, .source = word, .target = "web"};
-		EXPECT_EQ(evaluator->evaluate(request).denial, Denial::NO_RULE);
+		EXPECT_EQ(asker->evaluate(request).denial, Denial::NO_RULE);
 		load(word + " +" + word + " " + word + " * deny notify=no\n");
-		EXPECT_EQ(line_of(*evaluator, evaluator->evaluate(request)), "deny quietly") << length;
+		EXPECT_EQ(line_of(*asker, asker->evaluate(request)), "deny quietly") << length;
 	}
 }
 
@@ -319,17 +320,14 @@ TEST_F(Policy_system, without_aliases_knows_no_domain_by_uuid)
 			uuid_of(2) + "\nd * uuid:" + uuid_of(1) + " uuid:" + uuid_of(2) + " allow\n",
 		false);
 	std::string const uuid = "uuid:" + uuid_of(2);
-	EXPECT_EQ(line_of(*evaluator,
-				  evaluator->evaluate({.service = "a", .source = "work", .target = uuid})),
+	EXPECT_EQ(line_of(*asker, asker->evaluate({.service = "a", .source = "work", .target = uuid})),
 		"deny");
-	EXPECT_EQ(line_of(*evaluator,
-				  evaluator->evaluate({.service = "b", .source = "work", .target = uuid})),
+	EXPECT_EQ(line_of(*asker, asker->evaluate({.service = "b", .source = "work", .target = uuid})),
 		"deny quietly");
-	EXPECT_EQ(line_of(*evaluator,
-				  evaluator->evaluate({.service = "c", .source = "work", .target = "vault"})),
+	EXPECT_EQ(
+		line_of(*asker, asker->evaluate({.service = "c", .source = "work", .target = "vault"})),
 		"deny");
-	EXPECT_EQ(line_of(*evaluator,
-				  evaluator->evaluate({.service = "d", .source = "work", .target = "web"})),
+	EXPECT_EQ(line_of(*asker, asker->evaluate({.service = "d", .source = "work", .target = "web"})),
 		"allow web");
 }
 
@@ -349,12 +347,12 @@ TEST_F(Policy_system, may_be_empty)
 	files.texts["main"] = "* * * * ask\n* * * @dispvm allow\n";
 	policy = Policy::load_file(heap, files, "", "main", "").value();
 	system = System::create(heap, {}).value();
-	evaluator = Evaluator::create(heap, *policy, *system).value();
-	EXPECT_EQ(line_of(*evaluator,
-				  evaluator->evaluate({.service = "svc", .source = "work", .target = "web"})),
+	asker = Asker::create(heap, *policy, *system).value();
+	EXPECT_EQ(
+		line_of(*asker, asker->evaluate({.service = "svc", .source = "work", .target = "web"})),
 		"deny");
-	EXPECT_EQ(line_of(*evaluator,
-				  evaluator->evaluate({.service = "svc", .source = "dom0", .target = "dom0"})),
+	EXPECT_EQ(
+		line_of(*asker, asker->evaluate({.service = "svc", .source = "dom0", .target = "dom0"})),
 		"deny");
 }
 
@@ -362,11 +360,10 @@ TEST_F(Policy_system, of_many_domains)
 {
 	for (int i = 0; i < 500; ++i) domains.push_back({.name = "vm" + std::to_string(i)});
 	load("svc * vm7 @anyvm ask\nsvc * @type:AppVM vm499 allow\n");
-	Verdict const verdict =
-		evaluator->evaluate({.service = "svc", .source = "vm7", .target = "vm8"});
+	Verdict const verdict = asker->evaluate({.service = "svc", .source = "vm7", .target = "vm8"});
 	EXPECT_EQ(verdict.action, Action::ASK);
 	size_t choices = 0;
-	evaluator->for_each_choice([&](Destination const &) { ++choices; });
+	asker->for_each_choice([&](Destination const &) { ++choices; });
 	EXPECT_EQ(choices, 500 - 1 + domains.size() - 500 - 2 + 2);
 }
 
@@ -374,11 +371,11 @@ TEST_F(Fixture, a_new_policy_takes_the_place_of_the_old_one_as_a_whole)
 {
 	load("svc * work web allow\n");
 	Request const request{.service = "svc", .source = "work", .target = "web"};
-	EXPECT_EQ(evaluator->evaluate(request).action, Action::ALLOW);
+	EXPECT_EQ(asker->evaluate(request).action, Action::ALLOW);
 	load("svc * work web allow\nsvc * work vault\n");
-	EXPECT_EQ(evaluator->evaluate(request).denial, Denial::BROKEN_POLICY);
+	EXPECT_EQ(asker->evaluate(request).denial, Denial::BROKEN_POLICY);
 	load("svc * work web deny\n");
-	EXPECT_EQ(evaluator->evaluate(request).denial, Denial::RULE);
+	EXPECT_EQ(asker->evaluate(request).denial, Denial::RULE);
 }
 
 TEST(Policy, that_is_empty_denies_everything)
@@ -386,8 +383,8 @@ TEST(Policy, that_is_empty_denies_everything)
 	Heap heap;
 	Policy const policy(heap);
 	Owned<System> const system = System::create(heap, {}).value();
-	Owned<Evaluator> const evaluator = Evaluator::create(heap, policy, *system).value();
-	EXPECT_EQ(evaluator->evaluate({.service = "svc", .source = "dom0", .target = "dom0"}).denial,
+	Owned<Asker> const asker = Asker::create(heap, policy, *system).value();
+	EXPECT_EQ(asker->evaluate({.service = "svc", .source = "dom0", .target = "dom0"}).denial,
 		Denial::NO_RULE);
 }
 

@@ -3,7 +3,7 @@
 // What tests, fuzz targets and benchmarks share: files in memory, memory that notices what isn't
 // given back, a system that has one domain of each sort, and the verdict as a line of text.
 
-#include "rpc/policy/evaluator.h"
+#include "rpc/policy/ask/asker.h"
 
 #include <array>
 #include <cstdlib>
@@ -154,11 +154,11 @@ inline std::vector<Domain_description> descriptions(std::vector<Described> const
 	return result;
 }
 
-inline std::string text_of(Evaluator const &evaluator, Destination const &destination)
+inline std::string text_of(Asker const &asker, Destination const &destination)
 {
 	std::array<char, 512> memory;
 	Text_writer writer{memory};
-	evaluator.write(writer, destination);
+	asker.write(writer, destination);
 	return std::string(writer.text());
 }
 
@@ -167,29 +167,29 @@ inline std::string text_of(Evaluator const &evaluator, Destination const &destin
  * what isn't usual: `user=`, `autostart=no`, `notify=yes`, `default=`, `refused` (the call can't be
  * made).
  */
-inline std::string line_of(Evaluator const &evaluator, Verdict const &verdict)
+inline std::string line_of(Asker const &asker, Verdict const &verdict)
 {
 	if (verdict.action == Action::DENY) {
 		if (verdict.denial >= Denial::SOURCE_UNKNOWN) return "request error";
 		return verdict.notify ? "deny" : "deny quietly";
 	}
-	std::string line = "allow " + text_of(evaluator, verdict.target);
+	std::string line = "allow " + text_of(asker, verdict.target);
 	if (verdict.action == Action::ASK) {
 		std::vector<std::string> choices;
-		evaluator.for_each_choice(
-			[&](Destination const &choice) { choices.push_back(text_of(evaluator, choice)); });
+		asker.for_each_choice(
+			[&](Destination const &choice) { choices.push_back(text_of(asker, choice)); });
 		std::ranges::sort(choices);
 		line = "ask ";
 		for (std::string const &choice : choices) line += choice + ",";
 		line.pop_back();
 		if (verdict.target.kind != Destination::Kind::DEFAULT)
-			line += " default=" + text_of(evaluator, verdict.target);
+			line += " default=" + text_of(asker, verdict.target);
 	}
-	Rule const &rule = evaluator.policy().rules()[verdict.rule];
+	Rule const &rule = asker.policy().rules()[verdict.rule];
 	if (rule.has_user) line += " user=" + std::string(rule.user);
 	if (!verdict.autostart) line += " autostart=no";
 	if (verdict.notify) line += " notify=yes";
-	if (verdict.action == Action::ALLOW && evaluator.call_fault(verdict) != Call_fault::OK)
+	if (verdict.action == Action::ALLOW && asker.call_fault(verdict) != Call_fault::OK)
 		line += " refused";
 	return line;
 }

@@ -22,21 +22,21 @@ void demand(bool condition)
 
 void decide(Setting &setting)
 {
-	policy::Evaluator &evaluator = *setting.evaluator();
+	policy::Asker &asker = *setting.asker();
 	System_info const &info = setting.info();
 	size_t const count = std::min<size_t>(info.system->domains().size(), 8);
 	for (size_t number = 0; number < count; ++number) {
 		std::string const source(info.system->domains()[number].name);
 		for (std::string_view const target : {"", "@dispvm", "dom0", "a"}) {
 			policy::Request const request{.service = "svc", .source = source, .target = target};
-			policy::Verdict const verdict = evaluator.evaluate(request);
+			policy::Verdict const verdict = asker.evaluate(request);
 			if (verdict.action == policy::Action::ASK)
-				demand(!question_text(info, evaluator, request, verdict).empty());
+				demand(!question_text(info, asker, request, verdict).empty());
 			if (verdict.action != policy::Action::ALLOW) continue;
-			if (evaluator.call_fault(verdict) != policy::Call_fault::OK) continue;
+			if (asker.call_fault(verdict) != policy::Call_fault::OK) continue;
 			char text[4096];
 			Text_writer writer{std::span<char>(text)};
-			evaluator.write_response(writer, request, verdict);
+			asker.write_response(writer, request, verdict);
 			demand(writer.cut() || std::ranges::count(writer.text(), '\n') <= 8);
 		}
 	}

@@ -1,5 +1,6 @@
-#include "rpc/policy/fault.h"
+#include "rpc/policy/text/fault_text.h"
 
+#include <algorithm>
 #include <array>
 
 namespace bulkhead::policy {
@@ -132,25 +133,14 @@ size_t distance(std::string_view a, std::string_view b)
 	return rows[1][b.size()];
 }
 
-} // namespace
-
-void write_message(Text_writer &to, Fault const &fault)
+/* The word up to and with its last colon, which is the part that may be misspelt. */
+std::string_view keyword_of(std::string_view token)
 {
-	Words const words = words_of(fault.kind);
-	to.put(words.before);
-	bool const quoted = !words.before.empty() && !words.after.empty();
-	if (quoted || fault.kind == Fault::Kind::DIRECTIVE_FIELDS) to.put(fault.subject);
-	to.put(words.after);
+	size_t const colon = token.rfind(':');
+	return colon == std::string_view::npos ? token : token.substr(0, colon + 1);
 }
 
-void write_remedy(Text_writer &to, Fault const &fault)
-{
-	if (!fault.suggestion.empty())
-		format_all(to, "did you mean '", fault.suggestion, "'?");
-	else
-		to.put(words_of(fault.kind).remedy);
-}
-
+/* The word that `wrong` comes near, or none. */
 std::string_view nearest(std::string_view wrong, std::span<std::string_view const> words)
 {
 	if (wrong.size() > LONGEST) return {};
@@ -164,6 +154,49 @@ std::string_view nearest(std::string_view wrong, std::span<std::string_view cons
 		best = word;
 	}
 	return best;
+}
+
+/* What may have been meant, or nothing. */
+std::string_view suggestion(Fault const &fault)
+{
+	using Kind = Fault::Kind;
+	static constexpr std::array<std::string_view, 3> ACTIONS{"allow", "deny", "ask"};
+	static constexpr std::array<std::string_view, 5> PARAMETERS{
+		"target", "default_target", "user", "notify", "autostart"};
+	static constexpr std::array<std::string_view, 2> BOOLEANS{"yes", "no"};
+	static constexpr std::array<std::string_view, 4> DIRECTIVES{
+		"!include", "!include-dir", "!include-service", "!compat-4.0"};
+	static constexpr std::array<std::string_view, 8> WORDS{"@adminvm", "@anyvm", "@default",
+		"@dispvm", "@dispvm:", "@dispvm:@tag:", "@tag:", "@type:"};
+	switch (fault.kind) {
+	case Kind::UNKNOWN_ACTION: return nearest(fault.subject, ACTIONS);
+	case Kind::UNKNOWN_PARAMETER: return nearest(fault.subject, PARAMETERS);
+	case Kind::NOT_YES_OR_NO: return nearest(fault.subject, BOOLEANS);
+	case Kind::UNKNOWN_DIRECTIVE: return nearest(fault.subject, DIRECTIVES);
+	case Kind::UNKNOWN_SOURCE:
+	case Kind::UNKNOWN_TARGET:
+	case Kind::UNKNOWN_REDIRECT: return nearest(keyword_of(fault.subject), WORDS);
+	default: return {};
+	}
+}
+
+} // namespace
+
+void write_message(Text_writer &to, Fault const &fault)
+{
+	Words const words = words_of(fault.kind);
+	to.put(words.before);
+	bool const quoted = !words.before.empty() && !words.after.empty();
+	if (quoted || fault.kind == Fault::Kind::DIRECTIVE_FIELDS) to.put(fault.subject);
+	to.put(words.after);
+}
+
+void write_remedy(Text_writer &to, Fault const &fault)
+{
+	if (std::string_view const meant = suggestion(fault); !meant.empty())
+		format_all(to, "did you mean '", meant, "'?");
+	else
+		to.put(words_of(fault.kind).remedy);
 }
 
 } // namespace bulkhead::policy
