@@ -10,7 +10,7 @@ namespace bulkhead::files {
 int File_service::_refuse(
 	component::Incoming_call const &call, int exit_code, std::string const &why)
 {
-	call.channel.complain(why + "\n");
+	call.channel.complain(why);
 	if (_noted.size() < NOTED_MAX && _noted.insert(fmt::format("{} {}", call.caller, why)).second)
 		_log.warning("refused: ", call.caller, ": ", std::string_view(why));
 	return exit_code;
