@@ -1,6 +1,7 @@
 #include "tool/domains/mount.h"
 
 #include "base/sync_wait.h"
+#include "component/qrexec/host/local_end.h"
 #include "component/qrexec/host/process.h"
 #include "platform/linux/signals.h"
 #include "sdk/component/channel_stream.h"
@@ -10,6 +11,7 @@
 #include "vfs/fuse/mount_point.h"
 #include "vfs/remote/mount.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <fmt/format.h>
 #include <memory>
@@ -24,6 +26,7 @@ using linux_host::Loop;
 
 constexpr uint64_t LOOK_AGAIN_US = 100'000;
 constexpr size_t FRAME_BYTES = 64 * 1024;
+constexpr size_t SAID_MAX = 256;
 
 int trouble(std::string what, std::string remedy = {})
 {
@@ -76,6 +79,7 @@ private:
 	Job_with_arena<FRAME_BYTES> _job{_loop.executor()};
 	std::optional<remote::Kernel_mount> _mount{};
 	std::optional<Control> _control{};
+	std::string _said{}; // by the server, to people
 
 	enum class After : uint8_t { LOST, REFUSED, UNMOUNTED };
 
@@ -88,11 +92,26 @@ private:
 		return _control->call(_options.domain, _service);
 	}
 
+	void _note(Bytes text)
+	{
+		_said.append(text_of(text.first(std::min(text.size(), SAID_MAX - _said.size()))));
+	}
+
+	/* The first line that the server has said, or that it gave no reason. */
+	std::string _reason()
+	{
+		_said.resize(std::min(_said.find('\n'), _said.size()));
+		qrexec::replace_characters({reinterpret_cast<uint8_t *>(_said.data()), _said.size()});
+		return _said.empty() ? "it serves this no longer" : _said;
+	}
+
 	/* Passes requests until the server or the mount is gone, or the server wants no more. */
 	After _serve(Control::Call call)
 	{
 		qrexec::Loop_channel channel(_loop);
 		After after = After::LOST;
+		_said.clear();
+		channel.errors([this](Bytes text) { _note(text); });
 		if (channel.adopt(std::move(call.end), qrexec::Side::CALLER).ok()) {
 			component::Channel_stream stream(channel);
 			auto const served = sync_wait(_job, _mount->serve(_job, stream), _loop);
@@ -165,9 +184,9 @@ public:
 			if (after == After::UNMOUNTED) break;
 			if (after == After::REFUSED) {
 				fuse::unmount_lazily(signals.place());
-				return trouble(fmt::format("{} has no files '{}' for the operator, or no longer",
-								   _options.domain, _options.name),
-					fmt::format("bulkhead logs {}", _options.domain));
+				return trouble(fmt::format("{} doesn't serve '{}': {}", _options.domain,
+								   _options.name, _reason()),
+					fmt::format("bulkhead logs {}; exports are in its config", _options.domain));
 			}
 			fmt::print(stderr, "bulkhead: the server of {} has gone; waiting for the next\n",
 				_options.directory);

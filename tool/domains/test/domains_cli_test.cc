@@ -375,7 +375,9 @@ path = "/"
 )");
 	std::string const place = _folder + "/mnt";
 	ASSERT_EQ(mkdir(place.c_str(), 0700), 0);
-	EXPECT_EQ(run({"mount", "store", "none", place}).code, 1);
+	Outcome const none = run({"mount", "store", "none", place});
+	EXPECT_EQ(none.code, 1);
+	EXPECT_THAT(none.out, HasSubstr("store doesn't serve 'none': there is no export 'none' here"));
 	EXPECT_EQ(run({"mount", "store", "all", _folder + "/nowhere"}).code, 4);
 	Process mount({BULKHEAD_PROGRAM, "mount", "store", "all", place});
 	auto const hello = [&] {
