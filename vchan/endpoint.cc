@@ -23,8 +23,6 @@ Endpoint::Endpoint(Attachment const &attachment, Doorbell &doorbell)
 	_publish(Life::OPEN);
 }
 
-Endpoint::~Endpoint() { close(); }
-
 void Endpoint::_publish(Life life)
 {
 	if (life <= _own_life) return;
@@ -34,6 +32,7 @@ void Endpoint::_publish(Life life)
 	_attachment.own->life.store(word, std::memory_order_release);
 	// Neither bytes nor room come with the opening; an end lets everybody go on.
 	_notify(life == Life::OPEN ? sleep_for::PEER : sleep_for::ANY);
+	_changed.raise_all();
 }
 
 // After what the peer may wait for has been stored.
@@ -97,7 +96,6 @@ Error Endpoint::_break(Error error)
 	if (!_fault) {
 		_fault = error;
 		_publish(Life::CLOSED);
-		_changed.raise_all();
 	}
 	return *_fault;
 }
@@ -106,13 +104,13 @@ Attempt<void, Error> Endpoint::_look_at_peer()
 {
 	if (_fault) return *_fault;
 	uint32_t const word = _attachment.peer->life.load(std::memory_order_acquire);
-	uint32_t const life = word & ((1U << GENERATION_SHIFT) - 1);
-	if (life > static_cast<uint32_t>(Life::CLOSED)) return _break(Error::PEER_BAD_LIFE);
-	if (static_cast<Life>(life) < _peer_life) return _break(Error::PEER_BAD_LIFE);
+	Life const life{static_cast<uint8_t>(word & ((1U << GENERATION_SHIFT) - 1))};
 	uint32_t const generation = word >> GENERATION_SHIFT;
-	if (life == 0 && generation != 0) return _break(Error::PEER_BAD_LIFE);
-	if (life != 0 && generation != _attachment.generation) return _break(Error::PEER_STALE);
-	_peer_life = static_cast<Life>(life);
+	if (life > Life::CLOSED || life < _peer_life || (life == Life::ABSENT && generation != 0))
+		return _break(Error::PEER_BAD_LIFE);
+	if (life != Life::ABSENT && generation != _attachment.generation)
+		return _break(Error::PEER_STALE);
+	_peer_life = life;
 	return Ok{};
 }
 
@@ -125,22 +123,7 @@ State Endpoint::state()
 	return _peer_life == Life::OPEN ? State::CONNECTED : State::WAITING;
 }
 
-bool Endpoint::peer_finished()
-{
-	return !_look_at_peer().ok() || _peer_dead || _peer_life >= Life::FINISHED;
-}
-
-void Endpoint::finish()
-{
-	_publish(Life::FINISHED);
-	_changed.raise_all();
-}
-
-void Endpoint::close()
-{
-	_publish(Life::CLOSED);
-	_changed.raise_all();
-}
+bool Endpoint::peer_finished() { return !_look_at_peer().ok() || _peer_ended(); }
 
 Attempt<void, Error> Endpoint::_may_write()
 {
@@ -160,39 +143,30 @@ Attempt<void, Error> Endpoint::_may_read() const
 	return Ok{};
 }
 
-Attempt<size_t, Error> Endpoint::_wrote(Attempt<size_t, Error> written)
+// What a ring says; a lie of the peer's there ends the channel.
+template <typename T>
+Attempt<T, Error> Endpoint::_checked(Attempt<T, Error> said)
 {
-	if (written.ok()) {
-		if (written.value()) _notify(sleep_for::DATA);
-		return written;
-	}
-	Error const error = written.error();
-	return error == Error::PEER_CONSUMED_TOO_MUCH ? _break(error) : error;
+	if (!said.ok()) return _break(said.error());
+	return said;
 }
 
-Attempt<size_t, Error> Endpoint::_took(Attempt<size_t, Error> taken)
+Attempt<size_t, Error> Endpoint::_moved(Attempt<size_t, Error> said, uint32_t reason)
 {
-	if (taken.ok()) {
-		if (taken.value()) _notify(sleep_for::ROOM);
-		return taken;
-	}
-	Error const error = taken.error();
-	return error == Error::PEER_PRODUCED_TOO_MUCH ? _break(error) : error;
+	if (said.ok() && said.value()) _notify(reason);
+	return _checked(said);
 }
 
 // How many bytes there are; no fewer will be reported than were committed before the peer's end.
 Attempt<size_t, Error> Endpoint::_available(size_t wanted)
 {
 	TRY(_may_read());
-	for (bool ended = false;;) {
-		Attempt<size_t, Error> const there = _in.available(wanted);
-		if (!there.ok()) return _break(there.error());
-		if (there.value() >= wanted || ended) return there;
-		TRY(_look_at_peer());
-		// It may have produced between our look at its index and that at its life: look again.
-		ended = _peer_dead || _peer_life >= Life::FINISHED;
-		if (!ended) return there;
-	}
+	size_t const there = TRY(_checked(_in.available(wanted)));
+	if (there >= wanted) return there;
+	TRY(_look_at_peer());
+	if (!_peer_ended()) return there;
+	// It may have produced between our look at its index and that at its life: look again.
+	return _checked(_in.available(wanted));
 }
 
 Attempt<size_t, Error> Endpoint::_data_or_wait(size_t wanted)
@@ -200,19 +174,17 @@ Attempt<size_t, Error> Endpoint::_data_or_wait(size_t wanted)
 	TRY(_may_read());
 	if (wanted > in_capacity()) return Error::TOO_LONG;
 	size_t const there = TRY(_available(wanted));
-	if (there >= wanted) return there;
-	if (_peer_life >= Life::FINISHED) return there;
+	if (there >= wanted || _peer_life >= Life::FINISHED) return there;
 	if (!_peer_dead) return Error::WOULD_BLOCK;
-	return there ? Attempt<size_t, Error>(there) : Error::PEER_DEAD;
+	if (!there) return Error::PEER_DEAD;
+	return there;
 }
 
 Attempt<size_t, Error> Endpoint::_room_or_wait(size_t wanted)
 {
 	TRY(_may_write());
 	if (wanted > out_capacity()) return Error::TOO_LONG;
-	auto const looked = _out.room(wanted);
-	if (!looked.ok()) return _break(looked.error());
-	size_t const room = looked.value();
+	size_t const room = TRY(_checked(_out.available(wanted)));
 	if (room < wanted) return Error::WOULD_BLOCK;
 	return room;
 }
@@ -229,32 +201,29 @@ Attempt<size_t, Error> Endpoint::_connected_or_wait()
 Attempt<size_t, Error> Endpoint::try_write(std::span<Bytes const> from)
 {
 	TRY(_may_write());
-	size_t const written = TRY(_wrote(_out.write(from)));
-	bool const nothing_to_do = std::ranges::all_of(from, [](Bytes b) { return b.empty(); });
-	if (written == 0 && !nothing_to_do) return Error::WOULD_BLOCK;
+	size_t const written = TRY(_moved(_out.transfer(from), sleep_for::DATA));
+	if (written == 0 && total(from)) return Error::WOULD_BLOCK;
 	return written;
 }
 
 Attempt<size_t, Error> Endpoint::try_send(std::span<Bytes const> from)
 {
-	TRY(_may_write());
-	return _wrote(_out.send(from));
+	TRY(_room_or_wait(total(from)));
+	return _moved(_out.transfer(from), sleep_for::DATA);
 }
 
 Attempt<size_t, Error> Endpoint::try_read(std::span<Mutable_bytes const> to)
 {
-	bool const nothing_to_do = std::ranges::all_of(to, [](Mutable_bytes b) { return b.empty(); });
-	TRY(_data_or_wait(nothing_to_do ? 0 : 1));
-	return _took(_in.read(to));
+	TRY(_data_or_wait(std::min<size_t>(total(to), 1)));
+	return _moved(_in.transfer(to), sleep_for::ROOM);
 }
 
 Attempt<size_t, Error> Endpoint::try_receive(std::span<Mutable_bytes const> to)
 {
-	size_t wanted = 0;
-	for (Mutable_bytes const view : to) wanted += std::min(view.size(), ALL - wanted);
+	size_t const wanted = total(to);
 	size_t const there = TRY(_data_or_wait(wanted));
 	if (there < wanted) return _peer_dead ? Error::PEER_DEAD : Error::PEER_CLOSED;
-	return _took(_in.receive(to));
+	return _moved(_in.transfer(to), sleep_for::ROOM);
 }
 
 Attempt<size_t, Error> Endpoint::readable()
@@ -267,16 +236,13 @@ Attempt<size_t, Error> Endpoint::readable()
 Attempt<size_t, Error> Endpoint::writable()
 {
 	TRY(_may_write());
-	auto const room = _out.room(ALL);
-	return room.ok() ? room : _break(room.error());
+	return _checked(_out.available());
 }
 
 Attempt<Pieces<Mutable_bytes>, Error> Endpoint::reserve(size_t max)
 {
 	TRY(_may_write());
-	auto const room = _out.reserve(max);
-	if (!room.ok()) return _break(room.error());
-	return room;
+	return _checked(_out.view(max));
 }
 
 void Endpoint::commit_written(size_t n)
@@ -291,9 +257,7 @@ Attempt<Pieces<Bytes>, Error> Endpoint::peek(size_t max)
 {
 	auto const there = _data_or_wait(std::min<size_t>(max, 1));
 	if (!there.ok() && !blocked(there)) return there.error();
-	auto const view = _in.peek(max);
-	if (!view.ok()) return _break(view.error());
-	return view;
+	return _checked(_in.view(max));
 }
 
 void Endpoint::commit_read(size_t n)
@@ -337,22 +301,12 @@ Task<size_t, Error> Endpoint::read(Job &job, Mutable_bytes to, uint64_t until_us
 	return _when(job, sleep_for::DATA, until_us, [this, to] { return try_read(to); });
 }
 
-Task<size_t, Error> Endpoint::read(Job &job, std::span<Mutable_bytes const> to, uint64_t until_us)
-{
-	return _when(job, sleep_for::DATA, until_us, [this, to] { return try_read(to); });
-}
-
 Task<size_t, Error> Endpoint::receive(Job &job, Mutable_bytes to, uint64_t until_us)
 {
 	return _when(job, sleep_for::DATA, until_us, [this, to] { return try_receive(to); });
 }
 
 Task<size_t, Error> Endpoint::write(Job &job, Bytes from, uint64_t until_us)
-{
-	return _when(job, sleep_for::ROOM, until_us, [this, from] { return try_write(from); });
-}
-
-Task<size_t, Error> Endpoint::write(Job &job, std::span<Bytes const> from, uint64_t until_us)
 {
 	return _when(job, sleep_for::ROOM, until_us, [this, from] { return try_write(from); });
 }

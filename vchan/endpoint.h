@@ -72,10 +72,12 @@ private:
 	void _disarm();
 	Error _break(Error);
 	Attempt<void, Error> _look_at_peer();
+	bool _peer_ended() const { return _peer_dead || _peer_life >= Life::FINISHED; }
 	Attempt<void, Error> _may_write();
 	Attempt<void, Error> _may_read() const;
-	Attempt<size_t, Error> _wrote(Attempt<size_t, Error>);
-	Attempt<size_t, Error> _took(Attempt<size_t, Error>);
+	template <typename T>
+	Attempt<T, Error> _checked(Attempt<T, Error>);
+	Attempt<size_t, Error> _moved(Attempt<size_t, Error>, uint32_t reason);
 	Attempt<size_t, Error> _available(size_t wanted);
 	Attempt<size_t, Error> _room_or_wait(size_t wanted);
 	Attempt<size_t, Error> _data_or_wait(size_t wanted);
@@ -94,7 +96,7 @@ public:
 	Endpoint &operator=(Endpoint const &) = delete;
 
 	/* Closes. */
-	~Endpoint();
+	~Endpoint() { close(); }
 
 	/* Looks at the peer first. */
 	State state();
@@ -162,11 +164,8 @@ public:
 	 * other, if the two together exceed the ring: agree on sizes, or `read`.
 	 */
 	Task<size_t, Error> read(Job &, Mutable_bytes to, uint64_t until_us = NEVER_US);
-	Task<size_t, Error> read(
-		Job &, std::span<Mutable_bytes const> to, uint64_t until_us = NEVER_US);
 	Task<size_t, Error> receive(Job &, Mutable_bytes to, uint64_t until_us = NEVER_US);
 	Task<size_t, Error> write(Job &, Bytes from, uint64_t until_us = NEVER_US);
-	Task<size_t, Error> write(Job &, std::span<Bytes const> from, uint64_t until_us = NEVER_US);
 	Task<size_t, Error> write_all(Job &, Bytes from, uint64_t until_us = NEVER_US);
 	Task<size_t, Error> send(Job &, Bytes from, uint64_t until_us = NEVER_US);
 
@@ -186,21 +185,11 @@ public:
 	 */
 	void arm(uint32_t reasons);
 
-	/*
-	 * For those who block elsewhere: looks again as the coroutines do, before one arms and sleeps.
-	 * `look` is one of the operations without waiting; returns what it says, WOULD_BLOCK: sleep.
-	 */
-	template <typename LOOK>
-	auto look_again(unsigned most, LOOK look)
-	{
-		return _spin.look_again(most, look);
-	}
-
 	/* Produces no more; the peer reads what is there, then the end. Still consumes. */
-	void finish();
+	void finish() { _publish(Life::FINISHED); }
 
 	/* Neither produces nor consumes any more. The peer reads what is there. */
-	void close();
+	void close() { _publish(Life::CLOSED); }
 
 	/* Our doorbell rang: all who wait look again. In vain is harmless. */
 	void rung();

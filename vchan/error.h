@@ -39,31 +39,48 @@ enum class Error : uint8_t {
 	PEER_STALE, // the peer belongs to another generation
 };
 
-/* The error in words. */
-constexpr std::string_view name_of(Error error)
+/* The error in words, and what the outside sees. */
+struct Meaning
 {
+	std::string_view words;
+	bulkhead::Error outside;
+};
+
+constexpr Meaning meaning_of(Error error)
+{
+	using Outside = bulkhead::Error;
 	switch (error) {
-	case Error::CANCELLED: return "cancelled";
-	case Error::TIMEOUT: return "timed out";
-	case Error::OUT_OF_FRAMES: return "out of coroutine frames";
-	case Error::WOULD_BLOCK: return "would block";
-	case Error::TOO_LONG: return "message longer than the ring";
-	case Error::CLOSED: return "this end is closed";
-	case Error::ONE_WAY: return "this channel carries nothing that way";
-	case Error::PEER_CLOSED: return "other end closed";
-	case Error::PEER_DEAD: return "other end died";
-	case Error::BAD_SIZE: return "ring size out of range";
-	case Error::REGION_TOO_SMALL: return "shared region too small for its rings";
-	case Error::MISALIGNED: return "shared region not aligned to a cache line";
-	case Error::BAD_MAGIC: return "shared region is not a vchan";
-	case Error::BAD_VERSION: return "shared region of another version";
-	case Error::BAD_GENERATION: return "shared region of another connection";
-	case Error::PEER_PRODUCED_TOO_MUCH: return "other end claims bytes that the ring can't hold";
-	case Error::PEER_CONSUMED_TOO_MUCH: return "other end claims to have read what wasn't there";
-	case Error::PEER_BAD_LIFE: return "other end is in an impossible state";
-	case Error::PEER_STALE: return "other end belongs to another connection";
+	case Error::CANCELLED: return {"cancelled", Outside::CANCELLED};
+	case Error::TIMEOUT: return {"timed out", Outside::TIMEOUT};
+	case Error::OUT_OF_FRAMES: return {"out of coroutine frames", Outside::OUT_OF_FRAMES};
+	case Error::WOULD_BLOCK: return {"would block", Outside::WOULD_BLOCK};
+	case Error::TOO_LONG: return {"message longer than the ring", Outside::TOO_LONG};
+	case Error::CLOSED: return {"this end is closed", Outside::BROKEN_PIPE};
+	case Error::ONE_WAY: return {"this channel carries nothing that way", Outside::NOT_SUPPORTED};
+	case Error::PEER_CLOSED: return {"other end closed", Outside::BROKEN_PIPE};
+	case Error::PEER_DEAD: return {"other end died", Outside::GONE};
+	case Error::BAD_SIZE: return {"ring size out of range", Outside::INVALID};
+	case Error::REGION_TOO_SMALL:
+		return {"shared region too small for its rings", Outside::INVALID};
+	case Error::MISALIGNED: return {"shared region not aligned to a cache line", Outside::INVALID};
+	case Error::BAD_MAGIC: return {"shared region is not a vchan", Outside::IO};
+	case Error::BAD_VERSION: return {"shared region of another version", Outside::NOT_SUPPORTED};
+	case Error::BAD_GENERATION: return {"shared region of another connection", Outside::GONE};
+	case Error::PEER_PRODUCED_TOO_MUCH:
+		return {"other end claims bytes that the ring can't hold", Outside::IO};
+	case Error::PEER_CONSUMED_TOO_MUCH:
+		return {"other end claims to have read what wasn't there", Outside::IO};
+	case Error::PEER_BAD_LIFE: return {"other end is in an impossible state", Outside::IO};
+	case Error::PEER_STALE: return {"other end belongs to another connection", Outside::IO};
 	}
-	return "unknown error";
+	return {"unknown error", Outside::IO};
+}
+
+constexpr std::string_view name_of(Error error) { return meaning_of(error).words; }
+
+constexpr bulkhead::Error convert_error(Error error, Into<bulkhead::Error>)
+{
+	return meaning_of(error).outside;
 }
 
 /* What a wait of base reports. */
@@ -74,33 +91,6 @@ constexpr Error convert_error(bulkhead::Error error, Into<Error>)
 	case bulkhead::Error::OUT_OF_FRAMES: return Error::OUT_OF_FRAMES;
 	default: return Error::CANCELLED; // a wait has no other error
 	}
-}
-
-/* What the outside sees. */
-constexpr bulkhead::Error convert_error(Error error, Into<bulkhead::Error>)
-{
-	switch (error) {
-	case Error::CANCELLED: return bulkhead::Error::CANCELLED;
-	case Error::TIMEOUT: return bulkhead::Error::TIMEOUT;
-	case Error::OUT_OF_FRAMES: return bulkhead::Error::OUT_OF_FRAMES;
-	case Error::WOULD_BLOCK: return bulkhead::Error::WOULD_BLOCK;
-	case Error::TOO_LONG: return bulkhead::Error::TOO_LONG;
-	case Error::CLOSED:
-	case Error::PEER_CLOSED: return bulkhead::Error::BROKEN_PIPE;
-	case Error::PEER_DEAD: return bulkhead::Error::GONE;
-	case Error::BAD_SIZE:
-	case Error::REGION_TOO_SMALL:
-	case Error::MISALIGNED: return bulkhead::Error::INVALID;
-	case Error::ONE_WAY:
-	case Error::BAD_VERSION: return bulkhead::Error::NOT_SUPPORTED;
-	case Error::BAD_GENERATION: return bulkhead::Error::GONE;
-	case Error::BAD_MAGIC:
-	case Error::PEER_PRODUCED_TOO_MUCH:
-	case Error::PEER_CONSUMED_TOO_MUCH:
-	case Error::PEER_BAD_LIFE:
-	case Error::PEER_STALE: return bulkhead::Error::IO;
-	}
-	return bulkhead::Error::IO;
 }
 
 } // namespace bulkhead::vchan

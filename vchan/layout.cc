@@ -6,11 +6,6 @@
 namespace bulkhead::vchan {
 namespace {
 
-bool valid_size(uint32_t bytes)
-{
-	return bytes == 0 || (std::has_single_bit(bytes) && bytes <= RING_MAX);
-}
-
 bool valid(Sizes sizes)
 {
 	if (sizes.to_client == 0 && sizes.to_server == 0) return false; // carries nothing

@@ -8,6 +8,7 @@
 #include "vchan/error.h"
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,6 +20,12 @@ inline constexpr uint32_t VERSION = 1;
 inline constexpr size_t CACHE_LINE = 64;
 inline constexpr size_t PAGE = 4096;
 inline constexpr uint32_t RING_MAX = 64U << 20;
+
+/* Of a ring: a power of two, or none. */
+constexpr bool valid_size(size_t bytes)
+{
+	return bytes == 0 || (std::has_single_bit(bytes) && bytes <= RING_MAX);
+}
 
 /* A word that both sides see; only lock-free atomics work across address spaces. */
 using Word = std::atomic<uint32_t>;

@@ -10,7 +10,9 @@
 #include "vchan/error.h"
 #include "vchan/layout.h"
 
+#include <algorithm>
 #include <limits>
+#include <type_traits>
 
 namespace bulkhead::vchan {
 
@@ -27,96 +29,68 @@ struct Pieces
 /* All that there is. */
 inline constexpr size_t ALL = std::numeric_limits<size_t>::max();
 
-class Producer
+/* Bytes in several views. */
+template <typename VIEW>
+size_t total(std::span<VIEW const> views)
+{
+	// A sum that wrapped around would turn a message that is too long into one that fits.
+	size_t sum = 0;
+	for (VIEW const &view : views) sum += std::min(view.size(), ALL - sum);
+	return sum;
+}
+
+/* The Producer or the Consumer, which differ in which way bytes go; LIE is the peer's. */
+template <typename BYTE, Error LIE>
+class Ring_end
 {
 private:
-	std::span<uint8_t> _ring;
-	Word &_produced_word; // ours: only written
-	Word const &_consumed_word; // the peer's: only read
-	uint32_t _produced; // what we have committed
-	uint32_t _consumed; // what we have believed of the peer, never ahead of `_produced`
+	static constexpr bool PRODUCES = !std::is_const_v<BYTE>;
+
+	std::span<BYTE> _ring;
+	Word &_own_word; // only written
+	Word const &_peer_word; // only read
+	uint32_t _own; // what we have committed
+	uint32_t _limit; // up to where we may, by what we have believed of the peer: a ring at most
 	bool _broken = false;
 
-	size_t _known_room() const { return _ring.size() - (_produced - _consumed); }
-	Pieces<Mutable_bytes> _at(size_t size) const;
+	size_t _known() const { return _limit - _own; }
 
 public:
+	/* What bytes come from or go to: the caller's. */
+	using Caller_view = std::conditional_t<PRODUCES, Bytes, Mutable_bytes>;
+
 	/*
 	 * The size of `ring` is a power of two up to `RING_MAX`; indices begin at `first`. Or the ring
-	 * is empty: then it never has room, and no word of the peer's is looked at.
+	 * is empty: then there is never anything, and no word of the peer's is looked at.
 	 */
-	Producer(std::span<uint8_t> ring, Word &produced, Word const &consumed, uint32_t first = 0);
+	Ring_end(std::span<BYTE> ring, Word &own, Word const &peer, uint32_t first = 0);
 
 	size_t capacity() const { return _ring.size(); }
 
 	/*
-	 * For how many bytes there is room; looks at the peer's index only if fewer than `wanted` are
-	 * known. Error: PEER_CONSUMED_TOO_MUCH, then and ever after.
-	 */
-	Attempt<size_t, Error> room(size_t wanted = ALL);
-
-	/*
-	 * Zero-copy: room for up to `max` bytes, to be filled in and committed. The peer may scribble
-	 * there, so what was put there must not be read back and believed. Error as `room`.
-	 */
-	Attempt<Pieces<Mutable_bytes>, Error> reserve(size_t max = ALL);
-
-	/* Lets the peer see the next `n` bytes, at most as many as there is known to be room for. */
-	void commit(size_t n);
-
-	/* Copies as much as there is room for, in order; returns how much. Error as `room`. */
-	Attempt<size_t, Error> write(std::span<Bytes const> from);
-
-	/*
-	 * All or nothing: returns the total. Errors: WOULD_BLOCK (no room yet), TOO_LONG (never any),
-	 * and as `room`.
-	 */
-	Attempt<size_t, Error> send(std::span<Bytes const> from);
-};
-
-class Consumer
-{
-private:
-	std::span<uint8_t const> _ring;
-	Word &_consumed_word; // ours: only written
-	Word const &_produced_word; // the peer's: only read
-	uint32_t _consumed; // what we have taken
-	uint32_t _produced; // what we have believed of the peer, at most a ring ahead
-	bool _broken = false;
-
-	size_t _known_available() const { return _produced - _consumed; }
-	Pieces<Bytes> _at(size_t size) const;
-
-public:
-	/* As the Producer's; the arguments are in the order of who writes them, own first. */
-	Consumer(
-		std::span<uint8_t const> ring, Word &consumed, Word const &produced, uint32_t first = 0);
-
-	size_t capacity() const { return _ring.size(); }
-
-	/*
-	 * How many bytes can be read; looks at the peer's index only if fewer than `wanted` are known.
-	 * Error: PEER_PRODUCED_TOO_MUCH, then and ever after.
+	 * For how many bytes there is room, or how many can be read; looks at the peer's index only if
+	 * fewer than `wanted` are known. Error: LIE, then and ever after.
 	 */
 	Attempt<size_t, Error> available(size_t wanted = ALL);
 
 	/*
-	 * Zero-copy: up to `max` bytes where they lie. A hostile peer may change them while one looks:
-	 * whatever is checked is copied first. Error as `available`.
+	 * Zero-copy: up to `max` bytes where they lie, to be filled in or read, and committed. A
+	 * hostile peer may change them meanwhile: what was put there isn't read back and believed, and
+	 * what is checked is copied first. Error as `available`.
 	 */
-	Attempt<Pieces<Bytes>, Error> peek(size_t max = ALL);
+	Attempt<Pieces<std::span<BYTE>>, Error> view(size_t max = ALL);
 
-	/* Gives the room of the next `n` bytes back, at most as many as are known to be there. */
+	/* Hands the next `n` bytes to the peer, at most as many as are known to be available. */
 	void commit(size_t n);
 
-	/* Copies as much as there is, in order; returns how much. Error as `available`. */
-	Attempt<size_t, Error> read(std::span<Mutable_bytes const> to);
-
-	/*
-	 * Fills `to` completely or takes nothing: returns the total. Errors: WOULD_BLOCK (too few bytes
-	 * yet), TOO_LONG (the ring can't hold so many), and as `available`.
-	 */
-	Attempt<size_t, Error> receive(std::span<Mutable_bytes const> to);
+	/* Copies as much as is available, in order; returns how much. Error as `available`. */
+	Attempt<size_t, Error> transfer(std::span<Caller_view const> views);
 };
+
+using Producer = Ring_end<uint8_t, Error::PEER_CONSUMED_TOO_MUCH>;
+using Consumer = Ring_end<uint8_t const, Error::PEER_PRODUCED_TOO_MUCH>;
+
+extern template class Ring_end<uint8_t, Error::PEER_CONSUMED_TOO_MUCH>;
+extern template class Ring_end<uint8_t const, Error::PEER_PRODUCED_TOO_MUCH>;
 
 } // namespace bulkhead::vchan

@@ -39,14 +39,11 @@ public:
 
 	// Both ends are honest, so the errors of a hostile peer don't occur.
 	size_t size() { return out.available().value(); }
-	size_t room() { return in.room().value(); }
-	vchan::Pieces<Mutable_bytes> reserve(size_t max = vchan::ALL)
-	{
-		return in.reserve(max).value();
-	}
-	vchan::Pieces<Bytes> peek(size_t max = vchan::ALL) { return out.peek(max).value(); }
-	size_t write(std::span<Bytes const> from) { return in.write(from).value(); }
-	size_t read(std::span<Mutable_bytes const> to) { return out.read(to).value(); }
+	size_t room() { return in.available().value(); }
+	vchan::Pieces<Mutable_bytes> reserve(size_t max = vchan::ALL) { return in.view(max).value(); }
+	vchan::Pieces<Bytes> peek(size_t max = vchan::ALL) { return out.view(max).value(); }
+	size_t write(std::span<Bytes const> from) { return in.transfer(from).value(); }
+	size_t read(std::span<Mutable_bytes const> to) { return out.transfer(to).value(); }
 };
 
 } // namespace bulkhead::sdk

@@ -103,6 +103,10 @@ TEST(Vchan_endpoint, waits_for_room_for_a_whole_message_and_for_all_of_it)
 	ASSERT_EQ(channel.server.try_send(counted(5)).value(), 5);
 	EXPECT_EQ(channel.server.try_send(counted(4)).error(), Error::WOULD_BLOCK);
 	EXPECT_EQ(channel.server.try_send(counted(9)).error(), Error::TOO_LONG);
+	EXPECT_EQ(channel.server.try_send(Bytes()).value(), 0);
+	Byte_string long_message(9);
+	EXPECT_EQ(channel.client.try_receive(long_message).error(), Error::TOO_LONG);
+	EXPECT_EQ(channel.client.try_receive(Mutable_bytes(got).first(6)).error(), Error::WOULD_BLOCK);
 	Byte_string const message = counted(4, 5);
 	Started sending{channel.server_job, channel.server.send(channel.server_job, message)};
 	Started receiving{channel.client_job,

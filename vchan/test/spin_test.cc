@@ -96,19 +96,5 @@ TEST(Vchan_spin, goes_on_looking_for_long_once_a_try_has_found_something)
 	EXPECT_TRUE(spin.look_again(Spin::MOST, std::ref(late)).ok());
 }
 
-TEST(Vchan_spin, serves_those_who_block_without_coroutines)
-{
-	test::Channel channel{{8, 8}};
-	test::Byte_string got(1);
-	unsigned looks = 0;
-	auto const look = [&] {
-		if (++looks == 50) static_cast<void>(channel.server.try_write(test::counted(1)));
-		return channel.client.try_read(got);
-	};
-	EXPECT_EQ(channel.client.look_again(100, look).value(), 1);
-	EXPECT_EQ(looks, 50);
-	EXPECT_EQ(channel.server.rings(), 0) << "it didn't sleep";
-}
-
 } // namespace
 } // namespace bulkhead::vchan
