@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <ranges>
 
 namespace bulkhead::tool {
 
@@ -72,11 +71,11 @@ Trouble not_running(Domain_status const &domain)
 /* A reason as the broker has it speaks of "its target" and "its caller". */
 Trouble with_names(std::string what, Domain_status const &target)
 {
+	bool const limit = what.contains("calls");
 	for (auto const &[word, name] :
 		{std::pair<std::string_view, std::string_view>{"its target", target.name},
 			{"its caller", OPERATOR}})
 		if (size_t const at = what.find(word); at != what.npos) what.replace(at, word.size(), name);
-	bool const limit = what.contains("calls");
 	return failure(std::move(what),
 		limit ? fmt::format("bulkhead top shows live calls; more are permitted by `calls` in "
 							"[domain.{}]",
