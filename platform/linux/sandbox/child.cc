@@ -17,8 +17,8 @@ namespace bulkhead::linux_host::sandbox {
 
 namespace {
 
-// The C library's functions for users have all threads of the process follow, which are the
-// parent's here. So: system calls as they are.
+// The C library's functions for users have all threads of the process follow, which there are only
+// in its books here. So: system calls as they are.
 template <typename... ARGUMENTS>
 bool call(long number, ARGUMENTS... arguments)
 {
@@ -63,20 +63,23 @@ void place_descriptors(Plan &plan)
 {
 	// Aside first, as one may have the number that another one is to get.
 	auto const aside = [&](int descriptor) {
-		int const copy = fcntl(descriptor, F_DUPFD_CLOEXEC, EXECUTABLE + 1);
+		int const copy = fcntl(descriptor, F_DUPFD_CLOEXEC, WORDS + 1);
 		need(plan, copy >= 0, steps::DESCRIPTORS);
 		return copy;
 	};
 	int const executable = aside(plan.executable);
+	plan.child_end.reset(aside(plan.child_end.value()));
 	for (int &descriptor : plan.descriptors) descriptor = aside(descriptor);
 	int number = 0;
 	for (int const copy : plan.descriptors)
 		need(plan, dup2(copy, number++) >= 0, steps::DESCRIPTORS);
 	need(plan,
 		dup3(executable, EXECUTABLE, O_CLOEXEC) >= 0 &&
-			call(SYS_close_range, number, EXECUTABLE - 1, 0) &&
-			call(SYS_close_range, EXECUTABLE + 1, ~0u, 0),
+			dup3(plan.child_end.value(), WORDS, O_CLOEXEC) >= 0 &&
+			call(SYS_close_range, number, EXECUTABLE - 1, 0),
 		steps::DESCRIPTORS);
+	plan.child_end.reset(WORDS);
+	need(plan, call(SYS_close_range, WORDS + 1, ~0u, 0), steps::DESCRIPTORS);
 }
 
 void set_limits(Plan &plan)
@@ -92,7 +95,11 @@ void set_limits(Plan &plan)
 	if (plan.sandbox.processes_max) limit(RLIMIT_NPROC, plan.sandbox.processes_max);
 }
 
-/* The mask is unblocked last, so that no handler of the parent's is run. */
+void say(Plan const &plan, Said const &said)
+{
+	call(SYS_write, plan.child_end.value(), &said, sizeof said);
+}
+
 void reset_signals()
 {
 	struct
@@ -141,20 +148,17 @@ void confine(Plan &plan)
 void need(Plan &plan, bool good, Step const &step, char const *subject)
 {
 	if (good) return;
-	plan.error = errno;
-	plan.subject = subject;
-	plan.step = &step;
+	say(plan, {&step, subject, errno});
 	for (;;) call(SYS_exit_group, 127);
 }
 
-void confine_and_execute(void *argument)
+void confine_and_execute(Plan &plan)
 {
-	Plan &plan = *static_cast<Plan *>(argument);
 	char go = 0;
-	close(plan.begin_sender.value()); // of its own table of descriptors
-	need(plan, read(plan.begin.value(), &go, 1) == 1, steps::BEGIN);
+	plan.parent_end.reset();
+	need(plan, read(plan.child_end.value(), &go, 1) == 1, steps::BEGIN);
 	confine(plan);
-	plan.step = nullptr;
+	say(plan, {});
 	call(SYS_execveat, EXECUTABLE, "", plan.arguments.data(), plan.environment.data(),
 		AT_EMPTY_PATH);
 	for (;;) need(plan, false, steps::EXECUTE);

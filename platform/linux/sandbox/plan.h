@@ -1,8 +1,8 @@
 #pragma once
 
 // What a process does with itself before it runs its program, prepared by its parent. Until then it
-// shares the parent's memory (as after vfork), so it allocates nothing, takes no locks, and says in
-// that memory what went wrong.
+// has a copy of the parent's memory, in which other threads may have been in the midst of anything:
+// so it allocates nothing and takes no locks.
 
 #include "platform/linux/sandbox/explain/words.h"
 #include "platform/linux/sandbox/sandbox.h"
@@ -11,6 +11,8 @@ namespace bulkhead::linux_host::sandbox {
 
 /* Where a program is while it is started: fixed, as lists of system calls name it. */
 inline constexpr int EXECUTABLE = 255;
+/* And where it says how that goes; closed by then. */
+inline constexpr int WORDS = 256;
 
 /* User and group of every sandbox, as seen from inside. */
 inline constexpr unsigned INSIDE_ID = 1000;
@@ -47,14 +49,17 @@ struct Plan
 
 	Owned_fd cgroup{};
 	Owned_fd nothing{}; // /dev/null
-	// It begins when a byte comes, and ends if the only other one that could send it has ended.
-	Owned_fd begin{};
-	Owned_fd begin_sender{};
+	// It begins when a byte comes, and ends if the parent has ended. What it says is Said.
+	Owned_fd parent_end{};
+	Owned_fd child_end{};
+	int executable = -1; // as it was given, or by a mount of its own; the child's
+};
 
-	// The child's words.
-	int executable = -1; // as it was given, or by a mount of its own
-	Step const *step = nullptr; // that failed; null: it is the program's turn
-	char const *subject = nullptr;
+/* The step that failed; null: none has, and it is the program's turn. */
+struct Said
+{
+	Step const *step = nullptr;
+	char const *subject = nullptr; // in the Plan
 	int error = 0;
 };
 
@@ -68,8 +73,8 @@ Attempt<void> lacks(
 /* Has Landlock keep the process to what it is given. NOT_SUPPORTED, unless that may be missing. */
 Attempt<void> plan_landlock(Plan &plan, std::string &why);
 
-/* All that the process does. Its argument is the Plan. */
-[[noreturn]] void confine_and_execute(void *plan);
+/* All that the process does. */
+[[noreturn]] void confine_and_execute(Plan &plan);
 
 /* In the child, which ends there if it isn't `good`, for errno. */
 void need(Plan &plan, bool good, Step const &step, char const *subject = nullptr);
@@ -89,9 +94,5 @@ std::vector<std::string> words_in(std::string const &path);
 
 /* A text to an existing file; false with errno. */
 bool write_file(int directory, std::string const &name, std::string const &text);
-
-/* clone3, the child with a stack of its own: runs `function`, which never returns. -errno. */
-long clone_on_stack(
-	void *clone_args, unsigned long bytes, void (*function)(void *), void *argument);
 
 } // namespace bulkhead::linux_host::sandbox

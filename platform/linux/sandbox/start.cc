@@ -5,10 +5,9 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <linux/sched.h>
 #include <poll.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,7 +18,6 @@ using namespace sandbox;
 
 namespace {
 
-constexpr size_t STACK_BYTES = 64 * 1024;
 constexpr int START_LIMIT_S = 20; // for file systems that don't answer
 constexpr int END_LIMIT_MS = 5000;
 constexpr uid_t NOBODY = 65534;
@@ -42,16 +40,16 @@ bool map_ids(pid_t pid, Plan const &plan)
 		map("gid_map", plan.group);
 }
 
-/* `sharing` is the kernel's: 0 once the child doesn't share our memory. False with errno. */
-bool clone_child(Plan &plan, std::byte *stack, uint32_t &sharing, Sandboxed &child)
+/* False with errno. */
+bool clone_child(Plan &plan, Sandboxed &child)
 {
 	int ends[2];
-	if (pipe2(ends, O_CLOEXEC) != 0) return false;
-	plan.begin.reset(ends[0]);
-	plan.begin_sender.reset(ends[1]);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return false;
+	plan.parent_end.reset(ends[0]);
+	plan.child_end.reset(ends[1]);
 	int process = -1;
 	clone_args arguments{};
-	arguments.flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID;
+	arguments.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND; // no handler of ours is to run there
 	if (plan.namespaces)
 		arguments.flags |=
 			CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
@@ -60,61 +58,47 @@ bool clone_child(Plan &plan, std::byte *stack, uint32_t &sharing, Sandboxed &chi
 		arguments.cgroup = static_cast<uint64_t>(plan.cgroup.value());
 	}
 	arguments.pidfd = reinterpret_cast<uintptr_t>(&process);
-	arguments.child_tid = reinterpret_cast<uintptr_t>(&sharing);
 	arguments.exit_signal = SIGCHLD;
-	arguments.stack = reinterpret_cast<uintptr_t>(stack);
-	arguments.stack_size = STACK_BYTES;
-	// Handlers of ours would run in the child, with our memory.
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	long const pid = clone_on_stack(&arguments, sizeof arguments, confine_and_execute, &plan);
-	pthread_sigmask(SIG_SETMASK, &before, nullptr);
-	child.pid = static_cast<pid_t>(pid);
+	child.pid = static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
+	if (child.pid == 0) confine_and_execute(plan);
+	plan.child_end.reset();
 	child.process.reset(process);
-	errno = static_cast<int>(-pid);
-	return pid > 0;
+	return child.pid > 0;
 }
 
-/* Until the memory that the child shares is ours alone: it runs its program, or has ended. */
-void await_own_memory(uint32_t &sharing, int process)
+/* Lets it go on; what it says last before it runs its program, or ends. */
+Said let_go(Plan &plan, Sandboxed const &child)
 {
-	timespec const limit{START_LIMIT_S, 0};
-	while (uint32_t const value = __atomic_load_n(&sharing, __ATOMIC_ACQUIRE)) {
-		long const result = syscall(SYS_futex, &sharing, FUTEX_WAIT, value, &limit, nullptr, 0);
-		if (result < 0 && errno == ETIMEDOUT) kill_process(process);
-	}
+	int const socket = plan.parent_end.value();
+	timeval const limit{START_LIMIT_S, 0};
+	setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	send(socket, "", 1, MSG_NOSIGNAL);
+	Said said{&steps::BEGIN};
+	ssize_t bytes = 1;
+	while (bytes > 0 || (bytes < 0 && errno == EINTR)) bytes = recv(socket, &said, sizeof said, 0);
+	if (bytes == 0 || errno != EAGAIN) return said;
+	kill_process(child.process.value());
+	return {&steps::ANSWER, nullptr, ETIMEDOUT};
 }
 
 /* NOT_SUPPORTED: as namespaces are lacking. */
 Attempt<Sandboxed> run(Plan &plan, std::string &why)
 {
-	alignas(16) std::byte stack[STACK_BYTES];
-	uint32_t sharing = 1;
 	Sandboxed child;
-	plan.step = &steps::BEGIN;
-	bool const cloned = clone_child(plan, stack, sharing, child);
+	bool const cloned = clone_child(plan, child);
 	bool const mapped = cloned && (!plan.namespaces || map_ids(child.pid, plan));
-	int const number = errno;
-	// Another user's credentials make the memory that they are used in secret: ours.
-	int const dumpable = prctl(PR_GET_DUMPABLE);
+	Said said{cloned ? &steps::MAP : &steps::CLONE, nullptr, errno};
 	if (mapped && plan.sandbox.born) plan.sandbox.born(child.process.value());
-	if (mapped) (void)!write(plan.begin_sender.value(), "", 1);
-	plan.begin_sender.reset();
-	if (cloned) await_own_memory(sharing, child.process.value());
-	if (prctl(PR_GET_DUMPABLE) != dumpable) prctl(PR_SET_DUMPABLE, dumpable);
-	if (!plan.step) return child;
+	if (mapped) said = let_go(plan, child);
+	plan.parent_end.reset();
+	if (!said.step) return child;
 	while (cloned && waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {}
-	if (!mapped) {
-		plan.step = cloned ? &steps::MAP : &steps::CLONE;
-		plan.error = number;
-	}
-	why = words_of(*plan.step, plan.subject, plan.error);
+	why = words_of(*said.step, said.subject, said.error);
 	// A user namespace without rights is AppArmor's way to refuse it.
-	bool const denied = plan.error == EPERM || plan.error == EACCES;
-	bool const passing = number == EAGAIN || number == ENOMEM || number == EBUSY;
-	bool const refused = mapped ? plan.step == &steps::ROOT && denied : !passing;
-	return plan.namespaces && refused ? Error::NOT_SUPPORTED : error_of_errno(plan.error);
+	bool const denied = said.error == EPERM || said.error == EACCES;
+	bool const passing = said.error == EAGAIN || said.error == ENOMEM || said.error == EBUSY;
+	bool const refused = mapped ? said.step == &steps::ROOT && denied : !passing;
+	return plan.namespaces && refused ? Error::NOT_SUPPORTED : error_of_errno(said.error);
 }
 
 /* With namespaces, or where they are lacking and may be, without. */

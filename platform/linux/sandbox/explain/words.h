@@ -23,6 +23,8 @@ inline constexpr char NAMESPACES_REMEDY[] =
 inline constexpr Step CLONE{"clone3", NAMESPACES_REMEDY};
 inline constexpr Step MAP{"user and group can't be mapped", NAMESPACES_REMEDY};
 inline constexpr Step BEGIN{"it ended before it began"};
+inline constexpr Step ANSWER{
+	"it doesn't get on", "; a file system that it is to see may not answer"};
 inline constexpr Step SOURCE{"can't show", "; it must exist, and the broker's user must reach it"};
 inline constexpr Step PROGRAM{"can't show the program read-only"};
 inline constexpr Step KEYRING{"no session keyring", "; see sysctl kernel.keys.maxkeys"};
