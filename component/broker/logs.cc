@@ -1,12 +1,12 @@
 #include "component/broker/logs.h"
 
 #include "component/broker/log_writer/log_pipes.h"
+#include "component/broker/plan/options.h"
 
-#include <array>
-#include <climits>
 #include <csignal>
+#include <cstdio>
+#include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,38 +14,29 @@ namespace bulkhead::broker {
 namespace {
 
 constexpr int PATIENCE_MS = 1000;
-constexpr uint64_t SHORT_LIFE_US = 1'000'000;
 
 } // namespace
 
-bool Logs::start()
+void Logs::start(uint64_t now_us)
 {
-	uint64_t const now_us = _clock.now_us();
-	if (now_us < _since_us + SHORT_LIFE_US && _since_us) return false;
-	std::array<char, PATH_MAX> self;
-	ssize_t const size = readlink("/proc/self/exe", self.data(), self.size());
-	std::string program(self.data(), size > 0 ? static_cast<size_t>(size) : 0);
+	_back_off.started(now_us);
+	std::string program = this_program();
 	program.replace(program.rfind('/') + 1, program.npos, "bulkhead-log-writer");
 	auto pair = linux_host::Gate::make_pair();
-	if (!pair.ok()) return false;
-	posix_spawn_file_actions_t actions;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, pair.value().second.value(), LOG_WRITER_SOCKET);
-	posix_spawnattr_t attributes;
-	posix_spawnattr_init(&attributes);
-	sigset_t none;
-	sigemptyset(&none);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
-	char *arguments[] = {program.data(), nullptr};
-	int const failed =
-		posix_spawn(&_pid, program.c_str(), &actions, &attributes, arguments, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	if (failed) return false;
-	_since_us = now_us;
-	_writer = {std::move(pair.value().first), linux_host::Gate_takes::NOTHING};
-	return true;
+	_pid = pair.ok() ? fork() : -1;
+	if (_pid == 0) {
+		linux_host::Owned_fd const apart(
+			fcntl(pair.value().second.value(), F_DUPFD_CLOEXEC, LOG_WRITER_SOCKET + 1));
+		dup2(apart.value(), LOG_WRITER_SOCKET);
+		sigset_t none;
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, nullptr);
+		setsid();
+		execl(program.c_str(), program.c_str(), nullptr);
+		perror(("bulkhead-broker: error: " + program).c_str());
+		_exit(1);
+	}
+	if (_pid > 0) _writer = {std::move(pair.value().first), linux_host::Gate_takes::NOTHING};
 }
 
 void Logs::end()

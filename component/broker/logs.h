@@ -2,7 +2,8 @@
 
 // The process that writes domains' logs (log_writer/): started here, and again if it ends.
 
-#include "platform/linux/clock.h"
+#include "base/clock.h"
+#include "component/broker/back_off.h"
 #include "platform/linux/gate.h"
 
 #include <string>
@@ -12,18 +13,20 @@ namespace bulkhead::broker {
 class Logs
 {
 private:
-	linux_host::Monotonic_clock _clock{};
 	linux_host::Gate _writer{};
 	pid_t _pid = -1;
-	uint64_t _since_us = 0;
+	Back_off _back_off{30'000'000};
 
 public:
 	/* Ends it, after it has written all; waits for that a little. */
 	~Logs() { end(); }
 
-	/* False: it can't be started, or has ended just after its start. */
-	bool start();
+	/* One that can't be started ends. */
+	void start(uint64_t now_us);
 	void end();
+
+	/* When it is to be started; NEVER_US: it runs. */
+	uint64_t due_us() const { return _writer.fd() < 0 ? _back_off.due_us() : NEVER_US; }
 
 	/* Readable once it has ended. */
 	int fd() const { return _writer.fd(); }

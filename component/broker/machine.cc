@@ -10,10 +10,10 @@
 #include <fcntl.h>
 #include <fstream>
 #include <poll.h>
+#include <random>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -34,30 +34,10 @@ constexpr int ORPHAN_PATIENCE_MS = 20;
 // What is kept of a domain, by its name and this.
 constexpr char const *KINDS[] = {".gate", ".process", ".log"};
 
-uint32_t random_number()
-{
-	uint32_t number = 0;
-	(void)!getrandom(&number, sizeof(number), 0);
-	return number;
-}
-
-void send_signal(int process, int number)
-{
-	syscall(SYS_pidfd_send_signal, process, number, nullptr, 0);
-}
-
 bool ready(int fd, short events, int patience_ms)
 {
 	pollfd looked_at{fd, events, 0};
 	return poll(&looked_at, 1, patience_ms) == 1;
-}
-
-int64_t pid_of(int process)
-{
-	std::ifstream info("/proc/self/fdinfo/" + std::to_string(process));
-	for (std::string line; std::getline(info, line);)
-		if (line.starts_with("Pid:")) return std::atoll(line.c_str() + 4);
-	return 0;
 }
 
 /* As wait(2) has it, of a process whose parent has died; -1: the kernel doesn't tell (before 6.15).
@@ -90,29 +70,27 @@ domain::End end_of(int status)
 
 } // namespace
 
-Machine::Machine(Options options, Notify &notify)
+Machine::Machine(Options options, Descriptors kept)
 	: _options(std::move(options)),
-	  _notify(notify),
+	  _kept(std::move(kept)),
+	  _notify(std::move(_kept[KEEPER])),
 	  _epoll(epoll_create1(EPOLL_CLOEXEC)),
-	  _broker(*this, random_number(), _clock.now_us())
+	  _broker(*this, std::random_device{}(), _clock.now_us())
 {
 	sigset_t mine;
 	sigemptyset(&mine);
-	for (int const number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&mine, number);
+	for (int const number : {SIGTERM, SIGINT, SIGHUP, KEEPER_ENDED}) sigaddset(&mine, number);
 	sigprocmask(SIG_BLOCK, &mine, nullptr);
 	_signals.reset(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK));
 	_watch(_signals.value(), EPOLLIN, SIGNALS);
-	if (notify.keeper() >= 0) _watch(notify.keeper(), EPOLLIN, KEEPER);
-	if (char const *const us = getenv("WATCHDOG_USEC"))
-		_watchdog_us = strtoull(us, nullptr, 10) / 2;
 }
 
-bool Machine::_watch(int fd, uint32_t events, Subject subject, Party party, bool change)
+void Machine::_watch(int fd, uint32_t events, Subject subject, Party party, bool change)
 {
 	epoll_event event{};
 	event.events = events;
 	event.data.u64 = uint64_t{subject} << 32 | party;
-	return epoll_ctl(_epoll.value(), change ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0;
+	epoll_ctl(_epoll.value(), change ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
 }
 
 void Machine::_unwatch(int fd) { epoll_ctl(_epoll.value(), EPOLL_CTL_DEL, fd, nullptr); }
@@ -123,23 +101,21 @@ void Machine::_enter(Party party, Running running)
 	Running const &entered = _running[party] = std::move(running);
 	_watch(entered.gate.fd(), EPOLLIN, GATE, party);
 	_watch(entered.process.process.value(), EPOLLIN, PROCESS, party);
-	if (_logs.fd() < 0)
-		_write_logs();
-	else
-		_follow_log(party, entered);
+	_follow_log(party, entered);
 }
 
 void Machine::_follow_log(Party party, Running const &running)
 {
-	if (running.log)
+	if (_logs.fd() >= 0 && running.log)
 		_logs.follow(
 			running.log.value(), _broker.find(party)->plan.log_bytes, _log_of(running.name));
 }
 
 /* From now on, or again. */
-void Machine::_write_logs()
+void Machine::_write_logs(uint64_t now_us)
 {
-	if (!_logs.start()) return log(Level::ERROR, "the writer of logs can't be started");
+	_logs.start(now_us);
+	if (_logs.fd() < 0) return log(Level::ERROR, "the writer of logs can't be started");
 	_watch(_logs.fd(), 0, LOGS);
 	for (auto const &[party, running] : _running) _follow_log(party, running);
 }
@@ -160,12 +136,15 @@ bool Machine::start(Party party, Domain_plan const &plan, domain::End &end)
 	prepared.sandbox.log = writes.value();
 	prepared.sandbox.without = _lacking;
 	prepared.sandbox.cgroup = _cgroup_of(plan.name);
-	prepared.sandbox.born = [&](int process) { _notify.store(plan.name + ".process", process); };
+	prepared.sandbox.born = [&](int process) {
+		_notify.store(plan.name + ".process", process);
+		_directory.note(plan.name, process);
+	};
 	_notify.store(plan.name + ".gate", gates.value().first.value());
 	_notify.store(plan.name + ".log", reads.value());
 	auto started = linux_host::start(prepared.sandbox, end.text);
 	if (!started.ok()) {
-		for (char const *kind : KINDS) _notify.forget(plan.name + kind);
+		_forget(plan.name);
 		end.lasting = started.error() == Error::INVALID || started.error() == Error::NOT_SUPPORTED;
 		return false;
 	}
@@ -179,41 +158,50 @@ bool Machine::start(Party party, Domain_plan const &plan, domain::End &end)
 }
 
 /* A domain that an earlier broker has started. */
-void Machine::_adopt(Domain_plan const &plan, Descriptors &stored)
+void Machine::_adopt(Domain_plan const &plan)
 {
 	Party const party = _broker.id_of(plan.name);
-	auto const gate = stored.find(plan.name + ".gate");
-	auto const process = stored.find(plan.name + ".process");
-	if (gate == stored.end() || process == stored.end()) {
-		if (stored.erase(plan.name + ".down")) _broker.rest(party);
+	auto const gate = _kept.find(plan.name + ".gate");
+	auto const process = _kept.find(plan.name + ".process");
+	if (gate == _kept.end() || process == _kept.end()) {
+		if (_kept.erase(plan.name + ".down")) _broker.rest(party);
 		return;
 	}
-	pid_t const number = static_cast<pid_t>(pid_of(process->second.value()));
+	pid_t const number = pid_of(process->second.value());
 	_enter(party,
 		{.name = plan.name,
 			.gate = Gate(std::move(gate->second), Gate_takes::NOTHING),
 			.process = {.pid = number, .process = std::move(process->second)},
 			.adopted = true,
 			.cgroup = _cgroup_of(plan.name),
-			.log = std::move(stored[plan.name + ".log"])});
+			.log = std::move(_kept[plan.name + ".log"])});
 	_broker.adopt(party);
 }
 
 /* Ends what nobody has adopted. */
-void Machine::_drop(Descriptors &stored)
+void Machine::_drop()
 {
-	for (auto &[name, descriptor] : stored) {
+	for (auto &[name, descriptor] : _kept) {
 		if (!descriptor) continue;
-		if (name.ends_with(".process")) {
-			send_signal(descriptor.value(), SIGKILL);
-			std::string const domain = name.substr(0, name.rfind('.'));
-			log(Level::WARNING, domain + " was left by an earlier broker, and isn't to run: ended");
-			linux_host::end(
-				{.process = std::move(descriptor)}, _cgroup.empty() ? "" : _cgroup + "/" + domain);
-		}
 		_notify.forget(name);
+		if (!name.ends_with(".process")) continue;
+		std::string const domain = name.substr(0, name.rfind('.'));
+		log(Level::WARNING,
+			domain +
+				" was left by an earlier broker, without its gate or a place in "
+				"the manifest: ended");
+		pid_t const number = pid_of(descriptor.value());
+		linux_host::end({number, std::move(descriptor)}, _cgroup_of(domain));
+		_directory.forget(domain);
 	}
-	stored.clear();
+	_kept.clear();
+}
+
+/* One whose process is gone. */
+void Machine::_forget(std::string const &domain)
+{
+	for (char const *kind : KINDS) _notify.forget(domain + kind);
+	_directory.forget(domain);
 }
 
 void Machine::close(Party party)
@@ -231,7 +219,7 @@ void Machine::close(Party party)
 void Machine::kill(Party party)
 {
 	if (auto const found = _running.find(party); found != _running.end())
-		send_signal(found->second.process.process.value(), SIGKILL);
+		syscall(SYS_pidfd_send_signal, found->second.process.process.value(), SIGKILL, nullptr, 0);
 }
 
 Sent Machine::send(Party to, Bytes packet, With with)
@@ -361,7 +349,7 @@ void Machine::_look_at_process(Party party)
 	_running.erase(found);
 	_unwatch(process);
 	linux_host::end(running.process, running.cgroup);
-	for (char const *kind : KINDS) _notify.forget(running.name + kind);
+	_forget(running.name);
 	_broker.ended(party, end_of(status));
 }
 
@@ -381,32 +369,23 @@ void Machine::_take_signal()
 {
 	signalfd_siginfo signal{};
 	if (read(_signals.value(), &signal, sizeof(signal)) != sizeof(signal)) return;
-	if (signal.ssi_signo != SIGHUP) return _stop();
+	if (signal.ssi_signo == KEEPER_ENDED)
+		log(Level::ERROR, "the keeper has ended; all domains are ended");
+	if (signal.ssi_signo != SIGHUP) return _broker.shut_down();
 	domain::Answer const answer = reload();
 	log(answer.error ? Level::ERROR : Level::INFO, answer.text);
 }
 
-void Machine::_stop()
-{
-	_notify.tell("STOPPING=1");
-	_broker.shut_down();
-}
-
-void Machine::_handle(uint64_t subject, uint32_t events)
+void Machine::_handle(uint64_t subject)
 {
 	Party const party = static_cast<Party>(subject);
 	switch (Subject{static_cast<uint32_t>(subject >> 32)}) {
 	case GATE: return _hear(party);
 	case PROCESS: return _look_at_process(party);
-	case LOGS: _logs.end(); return _write_logs();
+	case LOGS: return _logs.end();
 	case CONTROL: return _meet_operator();
 	case SIGNALS: return _take_signal();
-	case KEEPER: break;
 	}
-	if (!(events & EPOLLHUP)) return;
-	_unwatch(_notify.keeper());
-	log(Level::ERROR, "the keeper has ended; all domains are ended");
-	_stop();
 }
 
 domain::Answer Machine::reload()
@@ -435,7 +414,7 @@ void Machine::_tell_state(uint64_t now_us)
 	}
 	bool const now_ready = !std::exchange(_ready, _ready || awaited == 0) && _ready;
 	if (now_us < _sign_due_us && !now_ready) return;
-	_sign_due_us = _watchdog_us ? now_us + _watchdog_us : NEVER_US;
+	_sign_due_us = now_us + SIGN_OF_LIFE_US;
 	_notify.tell("STATUS=" + std::to_string(running) + " of " +
 		std::to_string(_broker.domains().size()) + " domains run\nWATCHDOG=1");
 	if (!now_ready) return;
@@ -447,23 +426,25 @@ void Machine::_tell_state(uint64_t now_us)
 
 int Machine::run()
 {
+	if (int const code = _prepare()) return code;
 	std::array<epoll_event, EVENTS_MAX> events;
 	int count = 0;
 	while (true) {
 		uint64_t const now_us = _clock.now_us();
 		_broker.tick(now_us);
 		for (epoll_event const &event : std::span(events).first(static_cast<size_t>(count)))
-			_handle(event.data.u64, event.events);
+			_handle(event.data.u64);
 		if (_broker.finished()) break;
+		if (now_us >= _logs.due_us()) _write_logs(now_us);
 		_tell_state(now_us);
-		uint64_t const until_us = std::min(_broker.next_deadline_us(), _sign_due_us);
+		uint64_t const until_us =
+			std::min({_broker.next_deadline_us(), _sign_due_us, _logs.due_us()});
 		uint64_t const after_us = _clock.now_us();
 		uint64_t const left_us = until_us > after_us ? until_us - after_us : 0;
 		timespec const left{.tv_sec = static_cast<time_t>(left_us / 1'000'000),
 			.tv_nsec = static_cast<long>(left_us % 1'000'000 * 1'000)};
-		count = std::max(0,
-			epoll_pwait2(_epoll.value(), events.data(), EVENTS_MAX,
-				until_us == NEVER_US ? nullptr : &left, nullptr));
+		count =
+			std::max(0, epoll_pwait2(_epoll.value(), events.data(), EVENTS_MAX, &left, nullptr));
 	}
 	_logs.end();
 	_leave();

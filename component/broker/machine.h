@@ -24,7 +24,7 @@ private:
 	using Party = domain::Party;
 
 	/* What an event is about, in the upper half of its data; the party is in the lower. */
-	enum Subject : uint32_t { GATE, PROCESS, LOGS, CONTROL, SIGNALS, KEEPER };
+	enum Subject : uint32_t { GATE, PROCESS, LOGS, CONTROL, SIGNALS };
 
 	/* Of a domain, or only the gate of an operator. */
 	struct Running
@@ -42,7 +42,8 @@ private:
 	static constexpr unsigned ROOM = 8;
 
 	Options _options;
-	Notify &_notify;
+	Descriptors _kept; // by the broker before, until they are adopted
+	Notify _notify;
 	linux_host::Monotonic_clock _clock{};
 	linux_host::Owned_fd _epoll{};
 	linux_host::Owned_fd _signals{};
@@ -56,7 +57,6 @@ private:
 	std::unordered_map<Party, Running> _running{};
 	Party _next_operator = domain::OPERATORS;
 	std::optional<linux_host::Channel_pair> _channel{};
-	uint64_t _watchdog_us = 0; // between signs of life; 0: nobody wants them
 	uint64_t _sign_due_us = 0;
 	bool _ready = false;
 
@@ -80,34 +80,31 @@ private:
 		return _cgroup.empty() ? "" : _cgroup + "/" + name;
 	}
 	std::string _log_of(std::string const &name) const { return logs + "/" + name + ".log"; }
-	bool _watch(int fd, uint32_t events, Subject, Party = 0, bool change = false);
+	void _watch(int fd, uint32_t events, Subject, Party = 0, bool change = false);
 	void _unwatch(int fd);
 	linux_host::Owned_fd _status();
 	bool _permitted(domain::System_plan const &, std::string &faults);
-	void _find_cgroup(
-		std::string const &system, std::string const &run_directory, Descriptors &stored);
+	void _find_cgroup(std::string const &system, std::string const &run_directory);
+	int _prepare();
 	void _leave();
 	void _enter(Party, Running);
-	void _write_logs();
+	void _write_logs(uint64_t now_us);
 	void _follow_log(Party, Running const &);
-	void _adopt(domain::Domain_plan const &, Descriptors &stored);
-	void _drop(Descriptors &stored);
+	void _adopt(domain::Domain_plan const &);
+	void _drop();
+	void _forget(std::string const &domain);
 
 	void _hear(Party);
 	void _look_at_process(Party);
 	void _meet_operator();
 	void _take_signal();
-	void _handle(uint64_t subject, uint32_t events);
-	void _stop();
+	void _handle(uint64_t subject);
 	void _tell_state(uint64_t now_us);
 
 public:
-	Machine(Options, Notify &);
+	Machine(Options, Descriptors kept);
 
-	/* All that has to be right before anything is started; Exit_code, with words said. */
-	int prepare(Descriptors &stored);
-
-	/* Until all has ended. */
+	/* Until all has ended, or something isn't right for a start: Exit_code, with words said. */
 	int run();
 };
 

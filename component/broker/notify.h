@@ -1,51 +1,56 @@
 #pragma once
 
-// What a broker tells who watches over it: systemd, or the keeper (keeper.h), which speaks the same
-// protocol, sd_notify(3). Above all it keeps descriptors for the broker that comes after this one.
+// What goes between a broker and its keeper (keeper.h): descriptors that are kept for the broker
+// that comes after this one, and what systemd is to know.
 
 #include "platform/linux/descriptor.h"
 
+#include <csignal>
 #include <map>
 #include <string>
 #include <string_view>
 
 namespace bulkhead::broker {
 
-/* The environment's name for the number of the socket to a keeper. */
-inline constexpr char KEEPER_VARIABLE[] = "BULKHEAD_KEEPER";
+/*
+ * Variables of the broker's environment: this and the number of a descriptor; the value is its
+ * name. By KEEPER's it sends: a name, with the descriptor to be kept; FORGET and a name; or lines
+ * for systemd, as sd_notify(3) has them.
+ */
+inline constexpr std::string_view KEPT = "BULKHEAD_KEPT_";
+inline constexpr char KEEPER[] = "keeper";
+inline constexpr std::string_view FORGET = "forget ";
 
-/* Of one thread. What nobody wants to hear is thrown away. */
+/* What a broker gets when its keeper has ended. */
+inline constexpr int KEEPER_ENDED = SIGUSR1;
+
+/* A keeper that hears nothing for longer takes its broker for one that hangs. */
+inline constexpr uint64_t SIGN_OF_LIFE_US = 10'000'000;
+inline constexpr uint64_t SILENCE_US = 30'000'000;
+
+/* By name. */
+using Descriptors = std::map<std::string, linux_host::Owned_fd, std::less<>>;
+
+/* What was kept, and KEEPER: empty in a process that no keeper has started. Once in a process. */
+Descriptors take_kept();
+
+/* The broker's side. Of one thread. */
 class Notify
 {
 private:
-	linux_host::Owned_fd _socket{};
-	bool _keeper = false;
-	bool _stores = false;
+	linux_host::Owned_fd _keeper;
 
 	void _send(std::string_view text, int descriptor = -1);
 
 public:
-	Notify() = default;
-	/* To whom the environment says. */
-	static Notify of_environment();
-	/* To systemd, if it has started this program. */
-	static Notify of_systemd();
-
-	/* Readable once the keeper has ended; -1: there is none. */
-	int keeper() const { return _keeper ? _socket.value() : -1; }
+	explicit Notify(linux_host::Owned_fd keeper) : _keeper(std::move(keeper)) {}
 
 	/* Lines as "READY=1". */
 	void tell(std::string_view lines) { _send(lines); }
 
 	/* Has a descriptor kept until it is forgotten by its name. */
-	void store(std::string_view name, int descriptor);
-	void forget(std::string_view name);
+	void store(std::string_view name, int descriptor) { _send(name, descriptor); }
+	void forget(std::string_view name) { _send(std::string(FORGET).append(name)); }
 };
-
-/* By name; those of one name are one. */
-using Descriptors = std::map<std::string, linux_host::Owned_fd, std::less<>>;
-
-/* The descriptors that were kept. Once in a process. */
-Descriptors take_stored();
 
 } // namespace bulkhead::broker

@@ -26,10 +26,9 @@ bool Machine::_permitted(domain::System_plan const &plan, std::string &faults)
  * The group below which domains have theirs, the same for each broker of a system. Systems of one
  * name in two run directories have one each.
  */
-void Machine::_find_cgroup(
-	std::string const &system, std::string const &run_directory, Descriptors &stored)
+void Machine::_find_cgroup(std::string const &system, std::string const &run_directory)
 {
-	linux_host::Owned_fd group = std::move(stored["cgroup"]);
+	linux_host::Owned_fd group = std::move(_kept["cgroup"]);
 	if (group) {
 		std::array<char, PATH_MAX> path;
 		std::string const link = "/proc/self/fd/" + std::to_string(group.value());
@@ -55,28 +54,22 @@ void Machine::_leave()
 	if (!_cgroup.empty()) rmdir(_cgroup.c_str());
 }
 
-int Machine::prepare(Descriptors &stored)
+/* All that has to be right before anything is started. */
+int Machine::_prepare()
 {
 	Plan_read read = read_plan(_options.manifest, _components);
 	if (!read.faults.empty()) return say(read.faults), BAD_MANIFEST;
 	std::string const path = _options.run_directory + "/" + read.plan.name;
-	if (!_options.check) {
-		std::string why;
-		int const code = _directory.open(path, stored, _notify, why);
+	std::string why;
+	if (int const code = _directory.open(path, _kept, _notify, why)) {
 		if (code == RUNS_ALREADY)
 			why = "system '" + read.plan.name + "' runs already: " + why +
 				"; stop it before, or give this one another name";
-		if (code) return say(why), code;
-		_find_cgroup(read.plan.name, path, stored);
+		return say(why), code;
 	}
+	_find_cgroup(read.plan.name, path);
 	std::string faults;
 	if (!_permitted(read.plan, faults)) return say(faults), _leave(), UNABLE;
-	if (_options.check) {
-		std::string const line = _options.manifest + ": no faults, " +
-			std::to_string(read.plan.domains.size()) + " domains\n";
-		(void)!write(STDOUT_FILENO, line.data(), line.size());
-		return 0;
-	}
 	pid = getpid();
 	since_us = _clock.now_us();
 	manifest = _options.manifest;
@@ -87,8 +80,8 @@ int Machine::prepare(Descriptors &stored)
 	if (error) return say(logs + ": " + error.message() + "; correct `logs`"), _leave(), UNABLE;
 	_ruling = std::move(read.ruling);
 	_broker.apply(std::move(read.plan), _ruling->evaluator());
-	for (auto const &each : _broker.domains()) _adopt(each->plan, stored);
-	_drop(stored);
+	for (auto const &each : _broker.domains()) _adopt(each->plan);
+	_drop();
 	_watch(_directory.listener(), EPOLLIN, CONTROL);
 	return 0;
 }

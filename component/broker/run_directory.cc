@@ -3,11 +3,16 @@
 #include "component/broker/plan/options.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 namespace bulkhead::broker {
@@ -25,7 +30,30 @@ ucred peer_of(int socket)
 	return peer;
 }
 
+/*
+ * The number of a process and when it began (field 22 of its line, proc(5)): no other has both, as
+ * long as the machine runs.
+ */
+std::string identity_of(pid_t pid)
+{
+	std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+	std::string text;
+	// Its name, in parentheses, may have anything in it.
+	std::getline(file, text, '\0');
+	std::istringstream fields(text.substr(text.rfind(')') + 1));
+	for (int field = 3; field <= 22; ++field) fields >> text;
+	return std::to_string(pid) + " " + text;
+}
+
 } // namespace
+
+pid_t pid_of(int process)
+{
+	std::ifstream info("/proc/self/fdinfo/" + std::to_string(process));
+	for (std::string line; std::getline(info, line);)
+		if (line.starts_with("Pid:")) return atoi(line.c_str() + 4);
+	return 0;
+}
 
 /* A directory of this user's, and of nobody else's, and of no other broker's. */
 int Run_directory::_take(std::string &why)
@@ -44,11 +72,11 @@ int Run_directory::_take(std::string &why)
 }
 
 int Run_directory::open(
-	std::string const &path, Descriptors &stored, Notify &notify, std::string &why)
+	std::string const &path, Descriptors &kept, Notify &notify, std::string &why)
 {
 	_path = path;
-	_lock = std::move(stored["lock"]);
-	_listener = std::move(stored["control"]);
+	_lock = std::move(kept["lock"]);
+	_listener = std::move(kept["control"]);
 	// Who connects sees the process that has called this last.
 	if (_lock && _listener && listen(_listener.value(), BACKLOG) == 0) return 0;
 	std::string const control = path + "/control";
@@ -64,6 +92,7 @@ int Run_directory::open(
 		why = "process " + std::to_string(peer_of(_listener.value()).pid);
 		return code;
 	}
+	_find_left(kept);
 	unlink(control.c_str());
 	if (bind(_listener.value(), address, sizeof(to)) != 0 || chmod(control.c_str(), 0600) != 0 ||
 		listen(_listener.value(), BACKLOG) != 0) {
@@ -73,6 +102,34 @@ int Run_directory::open(
 	notify.store("lock", _lock.value());
 	notify.store("control", _listener.value());
 	return 0;
+}
+
+void Run_directory::_find_left(Descriptors &kept) const
+{
+	std::error_code error;
+	for (auto const &entry : std::filesystem::directory_iterator(_path, error)) {
+		if (entry.path().extension() != ".process") continue;
+		std::ifstream file(entry.path());
+		std::string noted;
+		std::getline(file, noted);
+		pid_t const pid = atoi(noted.c_str());
+		// No other gets its number between the two: whoever is that old has had it all the time.
+		Owned_fd process{static_cast<int>(syscall(SYS_pidfd_open, pid, 0))};
+		if (process && identity_of(pid) == noted)
+			kept[entry.path().filename()] = std::move(process);
+		else
+			unlink(entry.path().c_str());
+	}
+}
+
+void Run_directory::note(std::string const &domain, int process) const
+{
+	std::ofstream(_path + "/" + domain + ".process") << identity_of(pid_of(process));
+}
+
+void Run_directory::forget(std::string const &domain) const
+{
+	unlink((_path + "/" + domain + ".process").c_str());
 }
 
 linux_host::Gate Run_directory::accept()

@@ -18,13 +18,19 @@ private:
 	linux_host::Owned_fd _listener{};
 
 	int _take(std::string &why);
+	void _find_left(Descriptors &kept) const;
 
 public:
 	/*
 	 * Takes the system's name for this process, and for those after it which are given what is
-	 * stored: 0. UNABLE, RUNS_ALREADY: `why`.
+	 * kept: 0. UNABLE, RUNS_ALREADY: `why`. Processes that were noted and still run, though their
+	 * broker and its keeper were killed at once, are among what is kept then.
 	 */
-	int open(std::string const &path, Descriptors &stored, Notify &notify, std::string &why);
+	int open(std::string const &path, Descriptors &kept, Notify &notify, std::string &why);
+
+	/* A domain's process (a pidfd), until it is forgotten. */
+	void note(std::string const &domain, int process) const;
+	void forget(std::string const &domain) const;
 
 	int listener() const { return _listener.value(); }
 
@@ -34,5 +40,8 @@ public:
 	/* Leaves nothing behind but logs. */
 	void remove();
 };
+
+/* The number of a process whose pidfd this is, or 0. */
+pid_t pid_of(int process);
 
 } // namespace bulkhead::broker

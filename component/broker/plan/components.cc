@@ -1,10 +1,9 @@
 #include "component/broker/plan/components.h"
 
+#include "component/broker/plan/options.h"
 #include "domain/manifest/toml_table.h"
 
-#include <array>
 #include <cerrno>
-#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -18,9 +17,7 @@ using domain::Domain_plan;
 std::string directory_of_components()
 {
 	if (char const *const path = getenv("BULKHEAD_COMPONENTS"); path && *path) return path;
-	std::array<char, PATH_MAX> self;
-	ssize_t const size = readlink("/proc/self/exe", self.data(), self.size());
-	std::string path(self.data(), size > 0 ? static_cast<size_t>(size) : 0);
+	std::string const path = this_program();
 	std::string const here = path.substr(0, path.rfind('/'));
 	std::string const built = here + "/../../components";
 	return access(built.c_str(), X_OK) == 0 ? built : here + "/../../" BULKHEAD_COMPONENTS_BELOW;

@@ -65,6 +65,13 @@ std::string absolute(char const *path)
 
 } // namespace
 
+std::string this_program()
+{
+	std::array<char, PATH_MAX> path;
+	ssize_t const size = readlink("/proc/self/exe", path.data(), path.size());
+	return {path.data(), size > 0 ? static_cast<size_t>(size) : 0};
+}
+
 void say(std::string_view text)
 {
 	while (!text.empty()) {

@@ -20,6 +20,9 @@ struct Options
 };
 Options read_options(int argc, char **argv);
 
+/* The file of this program. */
+std::string this_program();
+
 /* Lines on the broker's own log. */
 void say(std::string_view lines);
 

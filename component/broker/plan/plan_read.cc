@@ -1,7 +1,10 @@
 #include "component/broker/plan/plan_read.h"
 
+#include "component/broker/plan/options.h"
+
 #include <algorithm>
 #include <cstdlib>
+#include <unistd.h>
 
 namespace bulkhead::broker {
 namespace {
@@ -60,6 +63,20 @@ Lacks_of_plan lacks_of(domain::System_plan const &plan, std::string const &cgrou
 		}
 	}
 	return lacks;
+}
+
+int check(std::string const &manifest)
+{
+	Components components;
+	Plan_read const read = read_plan(manifest, components);
+	if (!read.faults.empty()) return say(read.faults), BAD_MANIFEST;
+	Lacks_of_plan const lacks = lacks_of(read.plan, {});
+	if (!lacks.faults.empty()) return say(lacks.faults), UNABLE;
+	if (!lacks.warnings.empty()) say("warning: " + lacks.warnings);
+	std::string const line =
+		manifest + ": no faults, " + std::to_string(read.plan.domains.size()) + " domains\n";
+	(void)!write(STDOUT_FILENO, line.data(), line.size());
+	return 0;
 }
 
 } // namespace bulkhead::broker

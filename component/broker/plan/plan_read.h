@@ -25,4 +25,7 @@ struct Lacks_of_plan
 };
 Lacks_of_plan lacks_of(domain::System_plan const &plan, std::string const &cgroup);
 
+/* Says what faults there are, or that there are none; the exit code. Starts and makes nothing. */
+int check(std::string const &manifest);
+
 } // namespace bulkhead::broker

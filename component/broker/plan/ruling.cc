@@ -20,7 +20,8 @@ Loaded load(Allocator &heap, domain::System_plan const &plan)
 	tool::Sent_files texts;
 	unsigned const before = plan.rules_at.line ? plan.rules_at.line - 1 : 0;
 	texts.policy[plan.manifest] = std::string(before, '\n') + plan.rules;
-	return policy::Policy::load_file(heap, texts, texts.POLICY, plan.manifest, texts.COMPAT);
+	std::string_view const directories[] = {texts.POLICY};
+	return policy::Policy::load(heap, texts, directories, texts.COMPAT, plan.manifest);
 }
 
 Attempt<Owned<policy::System>> describe(Allocator &heap, domain::System_plan const &plan)

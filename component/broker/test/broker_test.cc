@@ -1,9 +1,14 @@
 #include "component/broker/test/support.h"
 
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 
 namespace bulkhead::broker::test {
 namespace {
@@ -29,6 +34,25 @@ std::string misbehaving(std::string_view name, std::string_view how, std::string
 {
 	return "[domain." + std::string(name) + "]\ncomponent = \"misbehave\"\nconfig = \"" +
 		std::string(how) + "\"\nservices = [\"*\"]\n" + std::string(more);
+}
+
+std::string text_of_file(std::string const &path)
+{
+	std::ifstream file(path);
+	std::string text;
+	std::getline(file, text, '\0');
+	return text;
+}
+
+/* The process of a broker's that writes logs, or 0. */
+int writer_of(int broker)
+{
+	for (auto const &each : std::filesystem::directory_iterator("/proc")) {
+		std::string const stat = text_of_file(each.path() / "stat");
+		if (!stat.contains("(bulkhead-log-wr) S " + std::to_string(broker) + " ")) continue;
+		return std::stoi(each.path().filename());
+	}
+	return 0;
 }
 
 class A_broker : public System
@@ -285,6 +309,80 @@ TEST_F(A_broker, ends_with_its_keeper)
 	EXPECT_TRUE(until([&] { return !alive(status["pid"]); }));
 	for (auto const &each : status["domains"]) EXPECT_FALSE(alive(each["pid"]));
 	EXPECT_FALSE(std::filesystem::exists(socket()));
+}
+
+TEST_F(A_broker, that_is_away_when_it_is_to_end_is_followed_by_one_that_leaves_nothing_behind)
+{
+	ASSERT_TRUE(start_with(TWO));
+	auto const status = Operator(socket()).status();
+	// The keeper hears of both at once.
+	signal(SIGSTOP);
+	ASSERT_EQ(kill(status["pid"], SIGKILL), 0);
+	signal(SIGTERM);
+	signal(SIGCONT);
+	EXPECT_EQ(exit_code(), 0);
+	for (auto const &each : status["domains"]) EXPECT_FALSE(alive(each["pid"]));
+	EXPECT_FALSE(std::filesystem::exists(path("run/test")));
+}
+
+TEST_F(A_broker, ends_what_is_left_when_an_earlier_one_was_killed_with_its_keeper)
+{
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	ASSERT_TRUE(start_with(std::string(RULES) + misbehaving("stays", "stubborn")));
+	auto const status = Operator(socket()).status();
+	int const broker = status["pid"], stays = status["domains"][0]["pid"];
+	ASSERT_EQ(kill(broker, SIGSTOP), 0);
+	signal(SIGKILL);
+	EXPECT_EQ(exit_code(), -SIGKILL);
+	ASSERT_EQ(kill(broker, SIGKILL), 0);
+	ASSERT_EQ(waitpid(broker, nullptr, 0), broker);
+	ASSERT_EQ(waitpid(stays, nullptr, WNOHANG), 0) << "it has ended by itself";
+	// A number that another process has by now.
+	write_file("run/test/other.process", std::to_string(getpid()) + " 1");
+	ASSERT_TRUE(start_with(std::string(RULES) + misbehaving("stays", "")));
+	EXPECT_EQ(waitpid(stays, nullptr, WNOHANG), stays);
+	EXPECT_TRUE(said().contains("stays was left by an earlier broker")) << said();
+	EXPECT_NE(Operator(socket()).status_of("stays")["pid"], stays);
+	EXPECT_EQ(stop(), 0);
+	EXPECT_FALSE(std::filesystem::exists(path("run/test/other.process")));
+	EXPECT_FALSE(std::filesystem::exists(path("run/test/stays.process")));
+}
+
+TEST_F(A_broker, starts_a_writer_of_logs_again_and_again)
+{
+	ASSERT_TRUE(start_with(std::string(RULES) + misbehaving("loud", "flood log")));
+	int const broker = Operator(socket()).status()["pid"];
+	int writer = 0;
+	for (unsigned i = 0; i < 3; ++i) {
+		ASSERT_TRUE(until([&] { return (writer = writer_of(broker)) > 0; })) << i;
+		ASSERT_EQ(kill(writer, SIGKILL), 0);
+		ASSERT_TRUE(until([&] { return !alive(writer); }));
+	}
+	std::string const log = path("run/test/loud.log");
+	ASSERT_TRUE(until([&] { return writer_of(broker) > 0; }));
+	std::filesystem::remove(log);
+	EXPECT_TRUE(until([&] { return std::filesystem::exists(log); })) << "nothing is written";
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, tells_systemd_how_it_is)
+{
+	sockaddr_un at{.sun_family = AF_UNIX, .sun_path = {}};
+	strncpy(at.sun_path, path("notify").c_str(), sizeof(at.sun_path) - 1);
+	linux_host::Owned_fd systemd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+	ASSERT_EQ(bind(systemd.value(), reinterpret_cast<sockaddr *>(&at), sizeof(at)), 0);
+	setenv("NOTIFY_SOCKET", at.sun_path, 1);
+	EXPECT_TRUE(start_with(TWO));
+	unsetenv("NOTIFY_SOCKET");
+	std::string told;
+	while (!told.contains("READY=1\n")) {
+		std::array<char, 4096> text;
+		ssize_t const size = read(systemd.value(), text.data(), text.size());
+		ASSERT_GT(size, 0);
+		told.append(text.data(), static_cast<size_t>(size)).append("\n");
+	}
+	EXPECT_TRUE(told.contains("STATUS=2 of 2 domains run\nWATCHDOG=1\n")) << told;
+	EXPECT_EQ(stop(), 0);
 }
 
 TEST_F(A_broker, goes_on_when_there_is_no_room_for_logs)
