@@ -1,4 +1,5 @@
 #include "domain/broker/broker.h"
+#include "rpc/policy/text/verdict_text.h"
 #include "rpc/qrexec/name.h"
 
 namespace bulkhead::domain {

@@ -10,66 +10,6 @@
 
 namespace bulkhead::policy {
 
-/* Takes pieces from an allocator, which outlives it, and returns them all at the end. */
-class Arena
-{
-private:
-	/* Stands before each piece. */
-	struct alignas(std::max_align_t) Head
-	{
-		Head *next;
-		size_t size;
-	};
-
-	Allocator &_allocator;
-	Head *_heads = nullptr;
-
-public:
-	explicit Arena(Allocator &allocator) : _allocator(allocator) {}
-	Arena(Arena const &) = delete;
-	Arena &operator=(Arena const &) = delete;
-
-	~Arena()
-	{
-		while (_heads) {
-			Head *const head = _heads;
-			_heads = head->next;
-			_allocator.free(head, head->size);
-		}
-	}
-
-	Allocator &allocator() const { return _allocator; }
-
-	/* `count` objects with their default value, which live as long. Error: OUT_OF_MEMORY. */
-	template <typename T>
-		requires std::is_trivially_destructible_v<T>
-	Attempt<std::span<T>> array(size_t count)
-	{
-		if (count > std::numeric_limits<size_t>::max() / 2 / sizeof(T)) return Error::OUT_OF_MEMORY;
-		size_t const size = sizeof(Head) + count * sizeof(T);
-		std::byte *const memory = TRY(_allocator.allocate(size, alignof(Head))).data();
-		_heads = ::new (static_cast<void *>(memory)) Head{_heads, size};
-		T *const first = reinterpret_cast<T *>(memory + sizeof(Head));
-		std::uninitialized_value_construct_n(first, count);
-		return std::span<T>(first, count);
-	}
-
-	template <typename T>
-	Attempt<std::span<T>> copy(std::span<T const> from)
-	{
-		std::span<T> const to = TRY(array<T>(from.size()));
-		std::ranges::copy(from, to.begin());
-		return to;
-	}
-
-	/* A text that lives as long as the arena. Error: OUT_OF_MEMORY. */
-	Attempt<std::string_view> text(std::string_view from)
-	{
-		std::span<char> const to = TRY(copy(std::span<char const>(from)));
-		return std::string_view(to.data(), to.size());
-	}
-};
-
 /* A list that grows, of what is copied by its bytes. */
 template <typename T>
 	requires std::is_trivially_copyable_v<T>
@@ -112,6 +52,51 @@ public:
 	std::span<T const> view() const { return _memory.first(_size); }
 	auto begin() { return view().begin(); }
 	auto end() { return view().end(); }
+};
+
+/* Takes pieces from an allocator, which outlives it, and returns them all at the end. */
+class Arena
+{
+private:
+	Allocator &_allocator;
+	Growing_list<std::span<std::byte>> _pieces;
+
+public:
+	explicit Arena(Allocator &allocator) : _allocator(allocator), _pieces(allocator) {}
+	~Arena()
+	{
+		for (std::span<std::byte> const piece : _pieces)
+			if (!piece.empty()) _allocator.free(piece.data(), piece.size());
+	}
+
+	Allocator &allocator() const { return _allocator; }
+
+	/* `count` objects with their default value, which live as long. Error: OUT_OF_MEMORY. */
+	template <typename T>
+		requires std::is_trivially_destructible_v<T>
+	Attempt<std::span<T>> array(size_t count)
+	{
+		if (count == 0) return std::span<T>();
+		TRY(_pieces.push_back({}));
+		std::span<T> const made = TRY(create_array<T>(_allocator, count));
+		_pieces.back() = std::as_writable_bytes(made);
+		return made;
+	}
+
+	template <typename T>
+	Attempt<std::span<T>> copy(std::span<T const> from)
+	{
+		std::span<T> const to = TRY(array<T>(from.size()));
+		std::ranges::copy(from, to.begin());
+		return to;
+	}
+
+	/* A text that lives as long as the arena. Error: OUT_OF_MEMORY. */
+	Attempt<std::string_view> text(std::string_view from)
+	{
+		std::span<char> const to = TRY(copy(std::span<char const>(from)));
+		return std::string_view(to.data(), to.size());
+	}
 };
 
 } // namespace bulkhead::policy

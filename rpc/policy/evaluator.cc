@@ -5,39 +5,6 @@ namespace bulkhead::policy {
 using Kind = Token::Kind;
 using To = Destination::Kind;
 
-std::string_view name_of(Denial denial)
-{
-	switch (denial) {
-	case Denial::NOT_DENIED: return "not denied";
-	case Denial::RULE: return "a rule denies it";
-	case Denial::NO_RULE: return "no rule matches";
-	case Denial::BROKEN_POLICY: return "the policy has faults, so that everything is denied";
-	case Denial::BAD_TARGET: return "the target is none that can be asked for";
-	case Denial::NOT_A_TEMPLATE: return "there is no such template for disposables";
-	case Denial::NO_TARGET: return "neither the caller nor the rule names a target that exists";
-	case Denial::NO_DISPOSABLE: return "the source has no default template for disposables";
-	case Denial::NOTHING_TO_OFFER: return "there is no target to choose from";
-	case Denial::NOT_OFFERED: return "what was chosen isn't on offer";
-	case Denial::SOURCE_UNKNOWN: return "the requested source doesn't exist";
-	case Denial::SOURCE_NOT_REMOTE: return "the requested source is no RemoteVM";
-	case Denial::SOURCE_OF_OTHER_RELAY: return "the caller is no relay for the requested source";
-	}
-	return "denied";
-}
-
-std::string_view name_of(Call_fault fault)
-{
-	switch (fault) {
-	case Call_fault::OK: return "none";
-	case Call_fault::LOOPBACK: return "source and target are the same";
-	case Call_fault::NOT_RUNNING: return "the target isn't running and mustn't be started";
-	case Call_fault::NO_RELAY: return "the RemoteVM has no relay";
-	case Call_fault::NO_TRANSPORT: return "the RemoteVM has no transport service";
-	case Call_fault::NO_TEMPLATE: return "the default template for disposables doesn't exist";
-	}
-	return "unknown";
-}
-
 Verdict Verdict::denied(Denial why, bool tell) const
 {
 	Verdict verdict = *this;
@@ -121,10 +88,10 @@ Denial Evaluator::_set_source(Request const &request, Call &call) const
 			return Denial::SOURCE_OF_OTHER_RELAY;
 		source = request.requested_source;
 	}
-	call.source = _system.find(source);
-	call.source_by_uuid = source.starts_with(UUID_PREFIX);
-	call.source_row = call.source;
-	if (call.source != NONE) return Denial::NOT_DENIED;
+	call.verdict.source = _system.find(source);
+	call.verdict.source_by_uuid = source.starts_with(UUID_PREFIX);
+	call.source_row = call.verdict.source;
+	if (call.verdict.source != NONE) return Denial::NOT_DENIED;
 	// A stranger that a rule names matches what every stranger does, and that name.
 	call.source_row = source == "@adminvm" ? _admin_row() : _default_row();
 	uint32_t const word = source.starts_with('@') ? NONE : _policy.token(source);
@@ -149,10 +116,10 @@ Denial Evaluator::_set_target(std::string_view text, Call &call) const
 	case To::ADMIN: call.target_row = _admin_row(); break;
 	case To::DISPOSABLE_OF: call.target_row = _disposable_row(wanted.number); break;
 	case To::DISPOSABLE:
-		call.target_row = _default_disposable_row(call.source == NONE ? _count : call.source);
+		call.target_row = _default_disposable_row(std::min<size_t>(call.verdict.source, _count));
 		break;
 	}
-	call.requested = wanted;
+	call.verdict.requested = wanted;
 	return Denial::NOT_DENIED;
 }
 
@@ -161,8 +128,8 @@ Call Evaluator::resolve(Request const &request) const
 	Call call;
 	Denial const source = _set_source(request, call);
 	// A bad target counts before a bad source, though @dispvm depends on the source.
-	call.denial = _set_target(request.target, call);
-	if (call.denial == Denial::NOT_DENIED) call.denial = source;
+	call.verdict.denial = _set_target(request.target, call);
+	if (call.verdict.denial == Denial::NOT_DENIED) call.verdict.denial = source;
 	return call;
 }
 
@@ -239,13 +206,10 @@ Verdict Evaluator::send_to(Destination target, Verdict verdict) const
 
 Verdict Evaluator::evaluate(Request const &request) const
 {
-	Verdict verdict;
-	if (_policy.broken()) return verdict.denied(Denial::BROKEN_POLICY);
+	if (_policy.broken()) return Verdict{}.denied(Denial::BROKEN_POLICY);
 	Call const call = resolve(request);
-	if (call.denial != Denial::NOT_DENIED) return verdict.denied(call.denial);
-	verdict.source = call.source;
-	verdict.source_by_uuid = call.source_by_uuid;
-	verdict.requested = call.requested;
+	Verdict verdict = call.verdict;
+	if (verdict.denial != Denial::NOT_DENIED) return Verdict{}.denied(verdict.denial);
 	verdict.rule = _first(request, call);
 	if (verdict.rule == NONE) return verdict.denied(Denial::NO_RULE);
 	Rule const &rule = _policy.rules()[verdict.rule];
@@ -254,7 +218,7 @@ Verdict Evaluator::evaluate(Request const &request) const
 	verdict.autostart = rule.autostart;
 	if (rule.action == Action::ASK) return verdict;
 	if (rule.action == Action::DENY) return verdict.denied(Denial::RULE, rule.notify);
-	return send_to(rule.redirect == NONE ? call.requested : destination(rule.redirect), verdict);
+	return send_to(rule.redirect == NONE ? verdict.requested : destination(rule.redirect), verdict);
 }
 
 Call_fault Evaluator::call_fault(Verdict const &verdict) const

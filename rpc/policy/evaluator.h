@@ -56,8 +56,6 @@ enum class Denial : uint8_t {
 	SOURCE_OF_OTHER_RELAY,
 };
 
-std::string_view name_of(Denial denial);
-
 /* Why a call that is allowed can't be made. */
 enum class Call_fault : uint8_t {
 	OK,
@@ -67,8 +65,6 @@ enum class Call_fault : uint8_t {
 	NO_TRANSPORT, // a RemoteVM without a transport service
 	NO_TEMPLATE, // the default template isn't there
 };
-
-std::string_view name_of(Call_fault fault);
 
 struct Verdict
 {
@@ -89,13 +85,10 @@ struct Verdict
 /* What rules are compared with: a request, looked up. */
 struct Call
 {
-	Denial denial = Denial::NOT_DENIED; // what is wrong with the request
-	bool source_by_uuid = false;
-	uint32_t source = NONE; // domain; NONE: unknown
+	Verdict verdict{}; // with what the request says, and what is wrong with it
 	uint32_t source_word = NONE; // the policy's own word for an unknown source
 	size_t source_row = 0;
 	size_t target_row = 0;
-	Destination requested{};
 };
 
 /* Changes nothing once it is made. Policy, system and allocator outlive it. */

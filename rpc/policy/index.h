@@ -65,7 +65,10 @@ public:
 	std::array<std::span<Lane const>, 3> lanes_of(
 		std::string_view service, std::string_view argument) const
 	{
-		return {_lanes_of(service, argument), _lanes_of(service, EACH), _lanes_of(EACH, EACH)};
+		// No lane twice, though a caller may write EACH.
+		std::string_view const exact = argument == EACH ? std::string_view() : argument;
+		std::string_view const named = service == EACH ? std::string_view() : service;
+		return {_lanes_of(service, exact), _lanes_of(named, EACH), _lanes_of(EACH, EACH)};
 	}
 
 	/* In the order of their rules. */

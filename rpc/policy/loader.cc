@@ -384,12 +384,6 @@ private:
 		return number;
 	}
 
-	Attempt<void> _finish()
-	{
-		if (_policy.broken()) _policy._rules.truncate(0);
-		return _policy._index.build(_policy.rules(), [](Rule const &rule) { return rule.target; });
-	}
-
 public:
 	Loader(Policy &policy, Files &files, std::string_view compat)
 		: _policy(policy),
@@ -399,33 +393,25 @@ public:
 		  _words(policy._arena.allocator())
 	{}
 
-	Attempt<void> load(std::span<std::string_view const> directories)
+	Attempt<void> load(
+		std::span<std::string_view const> directories, std::optional<std::string_view> file)
 	{
-		if (!TRY(_include_all(directories, nullptr, {})))
-			TRY(_fault(Kind::NO_POLICY, {}, directories.empty() ? "" : directories.back()));
-		return _finish();
-	}
-
-	Attempt<void> load_file(std::string_view directory, std::string_view name)
-	{
-		TRY(_include(TRY(_path(directory, name)), {directory}, {}));
-		return _finish();
+		std::string_view const last = directories.empty() ? "" : directories.back();
+		if (file)
+			TRY(_include(TRY(_path(directories[0], *file)), {directories[0]}, {}));
+		else if (!TRY(_include_all(directories, nullptr, {})))
+			TRY(_fault(Kind::NO_POLICY, {}, last));
+		if (_policy.broken()) _policy._rules.truncate(0);
+		return _policy._index.build(_policy.rules(), [](Rule const &rule) { return rule.target; });
 	}
 };
 
 Attempt<Owned<Policy>> Policy::load(Allocator &allocator, Files &files,
-	std::span<std::string_view const> directories, std::string_view compat)
+	std::span<std::string_view const> directories, std::string_view compat,
+	std::optional<std::string_view> file)
 {
 	Owned<Policy> policy = TRY(create_owned<Policy>(allocator, allocator));
-	TRY(Loader(*policy, files, compat).load(directories));
-	return policy;
-}
-
-Attempt<Owned<Policy>> Policy::load_file(Allocator &allocator, Files &files,
-	std::string_view directory, std::string_view name, std::string_view compat)
-{
-	Owned<Policy> policy = TRY(create_owned<Policy>(allocator, allocator));
-	TRY(Loader(*policy, files, compat).load_file(directory, name));
+	TRY(Loader(*policy, files, compat).load(directories, file));
 	return policy;
 }
 

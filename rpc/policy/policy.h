@@ -10,6 +10,8 @@
 #include "rpc/policy/index.h"
 #include "rpc/policy/token.h"
 
+#include <optional>
+
 namespace bulkhead::policy {
 
 /* The places of a system that follows Qubes. */
@@ -51,15 +53,13 @@ public:
 	/*
 	 * Reads directories: their files `*.policy`, sorted by name; of two of one name that in the
 	 * earlier directory counts. A directory that isn't there is empty, but one must be there.
-	 * `compat` is where `!compat-4.0` looks. A policy with faults is a result, too. Error:
+	 * `compat` is where `!compat-4.0` looks. If `file` is given, only that of the first directory
+	 * is read, and what it includes. A policy with faults is a result, too. Error:
 	 * OUT_OF_MEMORY. The allocator outlives the policy; `files` may go.
 	 */
 	static Attempt<Owned<Policy>> load(Allocator &allocator, Files &files,
-		std::span<std::string_view const> directories, std::string_view compat);
-
-	/* Reads one file, and what it includes from `directory`. */
-	static Attempt<Owned<Policy>> load_file(Allocator &allocator, Files &files,
-		std::string_view directory, std::string_view name, std::string_view compat);
+		std::span<std::string_view const> directories, std::string_view compat,
+		std::optional<std::string_view> file = {});
 
 	/* With faults there are no rules. In the order in which they were found. */
 	std::span<Fault const> faults() const { return _faults.view(); }

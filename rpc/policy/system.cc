@@ -1,7 +1,5 @@
 #include "rpc/policy/system.h"
 
-#include "base/format.h"
-
 namespace bulkhead::policy {
 
 /* The number of a domain, which exists only once it is described. */
@@ -29,11 +27,6 @@ Attempt<void> System::_describe(Domain_description const &from)
 	std::span<std::string_view> const tags = TRY(_arena.copy(from.tags));
 	for (std::string_view &tag : tags) tag = TRY(_arena.text(tag));
 	domain.tags = tags;
-	if (!from.uuid.empty()) {
-		Text_writer writer(TRY(_arena.array<char>(UUID_PREFIX.size() + from.uuid.size())));
-		format_all(writer, UUID_PREFIX, from.uuid);
-		domain.uuid_text = writer.text();
-	}
 	_domains[number] = domain;
 	return Ok{};
 }
@@ -42,7 +35,7 @@ uint32_t System::with_uuid(std::string_view text) const
 {
 	if (text == ADMIN_UUID) return _admin;
 	for (uint32_t i = 0; i < _domains.size(); ++i)
-		if (_domains[i].uuid_text == text) return i;
+		if (_domains[i].uuid == text) return i;
 	return NONE;
 }
 
@@ -54,7 +47,7 @@ Attempt<Owned<System>> System::create(
 	system->_admin = TRY(system->_named(ADMIN_NAME));
 	// Behind all names: a name always means the domain that has it.
 	for (uint32_t i = 0; uuid_aliases && i < system->_domains.size(); ++i)
-		if (std::string_view const uuid = system->_domains[i].uuid_text; !uuid.empty())
+		if (std::string_view const uuid = system->_domains[i].uuid; !uuid.empty())
 			TRY(system->_numbers.insert(i, uuid));
 	return system;
 }

@@ -19,7 +19,7 @@ struct Domain_description
 	std::string_view type{}; // "AppVM", "AdminVM", "RemoteVM" …
 	std::span<std::string_view const> tags{};
 	std::string_view default_dispvm{};
-	std::string_view uuid{}; // without "uuid:"
+	std::string_view uuid{}; // "uuid:…"
 	std::string_view relayvm{};
 	std::string_view transport_rpc{};
 	bool template_for_dispvms = false;
@@ -29,7 +29,6 @@ struct Domain_description
 
 struct Domain : Domain_description
 {
-	std::string_view uuid_text{}; // "uuid:…"; empty: it has none
 	uint32_t disposables_of = NONE; // number of default_dispvm
 	uint32_t relay = NONE; // number of relayvm
 	bool exists = false; // else it is only named by another, or is a dom0 that isn't described

@@ -10,6 +10,12 @@ std::string text_in(nlohmann::json const &object, char const *key)
 	return found == object.end() || found->is_null() ? std::string() : found->get<std::string>();
 }
 
+std::string uuid_in(nlohmann::json const &object)
+{
+	std::string const uuid = text_in(object, "uuid");
+	return uuid.empty() ? uuid : std::string(policy::UUID_PREFIX) + uuid;
+}
+
 bool flag_in(nlohmann::json const &object, char const *key)
 {
 	auto const found = object.find(key);
@@ -22,7 +28,7 @@ Described_domains::Described_domains(nlohmann::json const &system)
 {
 	if (system.contains("uuid_aliases")) _aliases = system.at("uuid_aliases").get<bool>();
 	for (auto const &[name, of] : system.at("domains").items()) {
-		Domain domain{name, text_in(of, "type"), text_in(of, "default_dispvm"), text_in(of, "uuid"),
+		Domain domain{name, text_in(of, "type"), text_in(of, "default_dispvm"), uuid_in(of),
 			text_in(of, "relayvm"), text_in(of, "transport_rpc"), {},
 			flag_in(of, "template_for_dispvms"), text_in(of, "power_state") == "Running",
 			flag_in(of, "internal")};

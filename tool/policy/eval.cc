@@ -31,16 +31,12 @@ private:
 		nlohmann::json const &from = _json.at("policy");
 		Sent_files files;
 		if (from.contains("compat")) from.at("compat").get_to(files.compat);
-		if (from.contains("dir_files")) {
-			from.at("dir_files").get_to(files.policy);
-			std::string_view const directory = Sent_files::POLICY;
-			_policy = got(
-				policy::Policy::load(_heap, files, std::span(&directory, 1), Sent_files::COMPAT));
-			return;
-		}
-		from.at("files").get_to(files.policy);
-		_policy = got(policy::Policy::load_file(_heap, files, Sent_files::POLICY,
-			from.at("main").get<std::string>(), Sent_files::COMPAT));
+		bool const all = from.contains("dir_files");
+		from.at(all ? "dir_files" : "files").get_to(files.policy);
+		std::optional<std::string> const file =
+			all ? std::nullopt : std::optional(from.at("main").get<std::string>());
+		std::string_view const directories[] = {Sent_files::POLICY};
+		_policy = got(policy::Policy::load(_heap, files, directories, Sent_files::COMPAT, file));
 	}
 
 	static std::string _text(nlohmann::json const &from, char const *key)

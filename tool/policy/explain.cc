@@ -1,5 +1,6 @@
 #include "tool/policy/explain.h"
 
+#include "rpc/policy/text/verdict_text.h"
 #include "tool/report.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,7 @@
 #include "component/qrexec/policy_daemon/question.h"
 
 #include "component/qrexec/policy_daemon/journal.h"
+#include "rpc/policy/text/verdict_text.h"
 #include "rpc/qrexec/policy_query.h"
 
 namespace bulkhead::qrexec {

@@ -243,7 +243,7 @@ void Asker::write(Text_writer &to, Destination const &destination) const
 	case To::DISPOSABLE_OF: to.put(DISPVM_PREFIX); break;
 	}
 	Domain const &domain = _system.domains()[destination.number];
-	to.put(destination.by_uuid ? domain.uuid_text : domain.name);
+	to.put(destination.by_uuid ? domain.uuid : domain.name);
 }
 
 /* The lines about the target, which for a RemoteVM is its relay. */
@@ -260,10 +260,10 @@ void Asker::_write_target(Text_writer &to, Request const &request, Verdict const
 	else
 		write(to, target);
 	to.put('\n');
-	if (!admin && !end.uuid_text.empty())
+	if (!admin && !end.uuid.empty())
 		format_all(to,
 			"target_uuid=", target.kind == To::DISPOSABLE_OF ? DISPVM_PREFIX : std::string_view(),
-			end.uuid_text, '\n');
+			end.uuid, '\n');
 	to.put(verdict.autostart ? "autostart=True\n" : "autostart=False\n");
 	to.put("requested_target=");
 	write(to, verdict.requested);
@@ -294,10 +294,10 @@ Mismatch Asker::mismatch(Rule const &rule, Request const &request) const
 	if (!rule.any_argument() && rule.argument != request.argument) return Mismatch::ARGUMENT;
 	Call const source = _evaluator->resolve(
 		{.source = request.source, .requested_source = request.requested_source});
-	bool const called = source.denial == Denial::NOT_DENIED;
+	bool const called = source.verdict.denial == Denial::NOT_DENIED;
 	if (!called || !_evaluator->source_matches(source, rule.source)) return Mismatch::SOURCE;
 	Call const call = _evaluator->resolve(request);
-	bool const wanted = call.denial == Denial::NOT_DENIED;
+	bool const wanted = call.verdict.denial == Denial::NOT_DENIED;
 	return wanted && _evaluator->target_matches(call, rule.target) ? Mismatch::MATCHES
 																   : Mismatch::TARGET;
 }

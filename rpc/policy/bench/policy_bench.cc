@@ -35,7 +35,7 @@ std::vector<Described> many_domains()
 			if (chance.below(3) == 0) domain.tags.push_back(tag);
 		domain.running = chance.below(2);
 		domain.template_for_dispvms = chance.below(8) == 0;
-		domain.uuid = uuid_of(static_cast<unsigned>(domains.size()));
+		domain.uuid = "uuid:" + uuid_of(static_cast<unsigned>(domains.size()));
 		domains.push_back(domain);
 	}
 	return domains;

@@ -93,7 +93,7 @@ public:
 	Described const *find(std::string_view text) const
 	{
 		for (Described const &domain : _domains)
-			if (domain.name == text || "uuid:" + domain.uuid == text) return &domain;
+			if (domain.name == text || domain.uuid == text) return &domain;
 		return nullptr;
 	}
 

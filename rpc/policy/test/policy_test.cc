@@ -2,6 +2,7 @@
 
 #include "rpc/policy/test/support.h"
 #include "rpc/policy/text/fault_text.h"
+#include "rpc/policy/text/verdict_text.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -149,6 +150,18 @@ TEST_F(Policy_answer, must_be_on_offer)
 			 "@default", "uuid:00000000-0000-4000-8000-000000000002"})
 		EXPECT_EQ(asker->answer(request, chosen).denial, Denial::NOT_OFFERED) << chosen;
 	EXPECT_EQ(asker->answer(request, "web").action, Action::ALLOW);
+}
+
+TEST_F(Policy_answer, counts_no_rule_twice_whatever_a_caller_writes)
+{
+	load("* * work @anyvm ask\nsvc * work vault deny\nsvc * web @anyvm ask\n");
+	for (char const *const service : {"*", "svc", ""})
+		for (char const *const argument : {"*", "+", ""}) {
+			Request const request{
+				.service = service, .argument = argument, .source = "work", .target = "web"};
+			EXPECT_EQ(asker->evaluate(request).rule, 0) << service << argument;
+			EXPECT_EQ(asker->answer(request, "web").action, Action::ALLOW);
+		}
 }
 
 TEST_F(Policy_answer, to_a_redirect_is_resolved)
@@ -341,11 +354,12 @@ TEST_F(Policy_system, has_no_two_domains_of_one_name)
 
 TEST_F(Policy_system, may_be_empty)
 {
-	policy = Policy::load_file(heap, files, "", "none", "").value();
+	std::string_view const directories[] = {""};
+	policy = Policy::load(heap, files, directories, "", "none").value();
 	ASSERT_EQ(policy->faults().size(), 1);
 	EXPECT_EQ(policy->faults()[0].kind, Fault::Kind::NO_FILE);
 	files.texts["main"] = "* * * * ask\n* * * @dispvm allow\n";
-	policy = Policy::load_file(heap, files, "", "main", "").value();
+	policy = Policy::load(heap, files, directories, "", "main").value();
 	system = System::create(heap, {}).value();
 	asker = Asker::create(heap, *policy, *system).value();
 	EXPECT_EQ(

@@ -133,7 +133,7 @@ inline std::vector<Described> standard_domains()
 		{.name = "far-mute", .type = "RemoteVM", .running = true, .relayvm = "relay"},
 	};
 	for (unsigned i = 0; i < domains.size(); ++i)
-		domains[i].uuid = i ? uuid_of(i) : ADMIN_UUID.substr(UUID_PREFIX.size());
+		domains[i].uuid = i ? "uuid:" + uuid_of(i) : std::string(ADMIN_UUID);
 	return domains;
 }
 

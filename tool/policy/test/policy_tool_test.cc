@@ -140,7 +140,8 @@ struct Loaded
 	explicit Loaded(std::string const &text)
 	{
 		files.policy["main"] = text;
-		policy = policy::Policy::load_file(heap, files, "p", "main", "c").value();
+		std::string_view const directories[] = {"p"};
+		policy = policy::Policy::load(heap, files, directories, "c", "main").value();
 		EXPECT_FALSE(policy->broken());
 	}
 };
