@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <utility>
 
 namespace bulkhead::linux_host {
 namespace {
@@ -26,29 +25,14 @@ int new_memfd()
 
 } // namespace
 
-Sealed_memory::Sealed_memory(Sealed_memory &&other) noexcept
-	: _start(std::exchange(other._start, nullptr)), _size(std::exchange(other._size, 0))
-{}
-
-Sealed_memory &Sealed_memory::operator=(Sealed_memory &&other) noexcept
-{
-	std::swap(_start, other._start);
-	std::swap(_size, other._size);
-	return *this;
-}
-
-Sealed_memory::~Sealed_memory()
-{
-	if (_start) munmap(_start, _size);
-}
+void Sealed_memory::Unmap::operator()(std::byte *start) const { munmap(start, bytes); }
 
 Attempt<Owned_fd, Connect_error> Sealed_memory::create(size_t bytes)
 {
 	Owned_fd memory{new_memfd()};
-	if (!memory) return connect_error_of_errno(errno);
-	if (ftruncate(memory.value(), static_cast<off_t>(bytes)) != 0)
+	if (!memory || ftruncate(memory.value(), static_cast<off_t>(bytes)) != 0 ||
+		fcntl(memory.value(), F_ADD_SEALS, SEALS) != 0)
 		return connect_error_of_errno(errno);
-	if (fcntl(memory.value(), F_ADD_SEALS, SEALS) != 0) return connect_error_of_errno(errno);
 	return memory;
 }
 
@@ -56,27 +40,21 @@ Attempt<Sealed_memory, Connect_error> Sealed_memory::map(int memory)
 {
 	// First what asks no file system: one of a hostile user's might never answer.
 	int const seals = fcntl(memory, F_GET_SEALS);
-	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) return Connect_error::BAD_MEMORY;
 	struct statfs place{};
-	// Huge pages can run out at any access.
-	if (fstatfs(memory, &place) != 0 || place.f_type != TMPFS_MAGIC)
-		return Connect_error::BAD_MEMORY;
 	struct stat file{};
-	if (fstat(memory, &file) != 0 || file.st_size <= 0 || file.st_size > BYTES_MAX)
+	// Huge pages can run out at any access.
+	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || fstatfs(memory, &place) != 0 ||
+		place.f_type != TMPFS_MAGIC || fstat(memory, &file) != 0 || file.st_size <= 0 ||
+		file.st_size > BYTES_MAX)
 		return Connect_error::BAD_MEMORY;
-	return map_own(memory, static_cast<size_t>(file.st_size));
-}
-
-Attempt<Sealed_memory, Connect_error> Sealed_memory::map_own(int memory, size_t bytes)
-{
+	size_t const bytes = static_cast<size_t>(file.st_size);
 	void *const start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	// Sealed against writing, or opened for reading only.
 	if (start == MAP_FAILED && (errno == EPERM || errno == EACCES))
 		return Connect_error::BAD_MEMORY;
 	if (start == MAP_FAILED) return connect_error_of_errno(errno);
 	Sealed_memory mapped;
-	mapped._start = static_cast<std::byte *>(start);
-	mapped._size = bytes;
+	mapped._start = {static_cast<std::byte *>(start), Unmap{bytes}};
 	return mapped;
 }
 

@@ -8,6 +8,7 @@
 #include "platform/linux/vchan/connect_error.h"
 
 #include <cstddef>
+#include <memory>
 #include <span>
 
 namespace bulkhead::linux_host {
@@ -16,15 +17,16 @@ namespace bulkhead::linux_host {
 class Sealed_memory
 {
 private:
-	std::byte *_start = nullptr;
-	size_t _size = 0;
+	struct Unmap
+	{
+		size_t bytes;
+
+		void operator()(std::byte *start) const;
+	};
+
+	std::unique_ptr<std::byte, Unmap> _start{};
 
 public:
-	Sealed_memory() = default;
-	Sealed_memory(Sealed_memory &&) noexcept;
-	Sealed_memory &operator=(Sealed_memory &&) noexcept;
-	~Sealed_memory();
-
 	/* New memory, all 0 and not mapped. Errors: TOO_MANY_OPEN, OUT_OF_MEMORY, SYSTEM (`errno`). */
 	static Attempt<Owned_fd, Connect_error> create(size_t bytes);
 
@@ -34,10 +36,10 @@ public:
 	 */
 	static Attempt<Sealed_memory, Connect_error> map(int memory);
 
-	/* Maps memory that this process has just made. Errors: OUT_OF_MEMORY, SYSTEM (`errno`). */
-	static Attempt<Sealed_memory, Connect_error> map_own(int memory, size_t bytes);
-
-	std::span<std::byte> bytes() const { return {_start, _size}; }
+	std::span<std::byte> bytes() const
+	{
+		return {_start.get(), _start ? _start.get_deleter().bytes : 0};
+	}
 };
 
 } // namespace bulkhead::linux_host
