@@ -9,7 +9,7 @@
 #include "component/broker/plan/plan_read.h"
 #include "component/broker/run_directory.h"
 #include "domain/broker/broker.h"
-#include "domain/broker/status.h"
+#include "domain/broker/shown/status.h"
 #include "platform/linux/clock.h"
 #include "platform/linux/vchan/channel.h"
 

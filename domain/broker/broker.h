@@ -18,11 +18,11 @@
 // `tick`, some at a time; calls are connected by `received` at once.
 
 #include "domain/broker/host.h"
+#include "domain/broker/shown/refusals.h"
 #include "domain/gate/message.h"
 #include "rpc/policy/evaluator.h"
 
 #include <array>
-#include <deque>
 #include <optional>
 #include <unordered_map>
 
@@ -50,10 +50,6 @@ inline constexpr unsigned WAITING_MAX = 64; // calls that wait for one target's 
 inline constexpr unsigned STARTS_OF_TICK = 4;
 inline constexpr unsigned OPERATORS_MAX = 64; // connections
 inline constexpr unsigned OPERATOR_CALLS_MAX = 256; // of one connection
-inline constexpr size_t REFUSALS_MAX = 64; // distinct ones that are remembered
-inline constexpr ptrdiff_t REFUSALS_OF_ONE = 16; // of one caller
-inline constexpr unsigned REFUSAL_LINES_MAX = 10; // in the log, of one caller a second
-inline constexpr size_t NAME_SHOWN_MAX = 64; // of a service's name, to the operator
 
 /* A call that is live: a side is through with it when it says so, or is gone. */
 struct Call
@@ -69,21 +65,6 @@ struct Call
 	std::array<uint8_t, qrexec::IDENT_BYTES> ident{}; // as the caller has sent it
 };
 
-struct Refused
-{
-	std::string caller;
-	std::string target; // as the caller wrote it, or where the policy sent it
-	std::string service;
-	std::string reason;
-	bool operator==(Refused const &) const = default;
-};
-
-struct Refusal : Refused
-{
-	uint64_t count = 1;
-	uint64_t last_us = 0;
-};
-
 /* Either side of calls: a domain, or a connection of the operator's. */
 struct Member
 {
@@ -94,8 +75,7 @@ struct Member
 	unsigned made_max = OPERATOR_CALLS_MAX;
 	uint64_t calls_made = 0;
 	uint64_t calls_refused = 0;
-	uint64_t lines_since_us = 0; // when the second began of which `lines` are counted
-	unsigned lines = 0;
+	Refusal_lines refusal_lines{};
 };
 
 /* Plain values, for whoever shows them. */
@@ -144,7 +124,7 @@ private:
 	std::unordered_map<Party, Operator> _operators{};
 	std::unordered_map<uint32_t, Call> _calls{}; // by port
 	std::unordered_map<uint64_t, unsigned> _live{}; // by caller and target: not given back by it
-	std::deque<Refusal> _refusals{}; // the last is the newest
+	Refusals _refusals{};
 	Party _next_id = 1;
 	uint64_t _now_us = 0;
 	uint64_t _next_us = 0;
@@ -179,12 +159,9 @@ private:
 	void _fail(Call &call, std::string const &reason);
 	void _refuse_waiting(Domain &target, std::string const &reason, uint64_t waited_us = 0);
 	void _terminated(Member const &by, qrexec::Exec_params params);
+	void _refuse(Member &caller, Bytes ident, Refused refused);
 	bool _end(Call &call, bool calling, bool serving);
 	void _part(Party party);
-
-	// refusals.cc: what isn't allowed.
-	void _refuse(Member &caller, Bytes ident, Refused refused);
-	void _log(Member &caller, Refused const &refused);
 
 	// operator.cc: what the operator asks for.
 	void _admin(Operator &from, Admin what, Bytes body);
@@ -244,7 +221,7 @@ public:
 	uint64_t now_us() const { return _now_us; }
 	std::vector<Domain *> const &domains() const { return _domains; }
 	std::unordered_map<uint32_t, Call> const &calls() const { return _calls; }
-	std::deque<Refusal> const &refusals() const { return _refusals; }
+	std::deque<Refusal> const &refusals() const { return _refusals.all(); }
 	Domain const *find(Party domain) const;
 	std::string_view name_of_party(Party party) const;
 };

@@ -25,7 +25,7 @@ enum class With : uint8_t {
 	NOTHING,
 	CLIENT_END, // of the channel that was made last
 	SERVER_END,
-	STATUS, // a memfd with what `write_status` writes (status.h)
+	STATUS, // a memfd with what `write_status` writes (shown/status.h)
 };
 
 enum class Sent : uint8_t {

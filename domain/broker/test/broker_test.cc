@@ -1,4 +1,4 @@
-#include "domain/broker/status.h"
+#include "domain/broker/shown/status.h"
 #include "domain/broker/test/world.h"
 
 #include <gmock/gmock.h>

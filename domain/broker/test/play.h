@@ -3,7 +3,7 @@
 // Bytes as a play: what domains, the operator, time and the system do to a broker, one event after
 // another; what must always be so is looked at after each.
 
-#include "domain/broker/status.h"
+#include "domain/broker/shown/status.h"
 #include "domain/broker/test/world.h"
 
 namespace bulkhead::domain::test {
