@@ -17,15 +17,12 @@ inline constexpr int WORDS = 256;
 /* User and group of every sandbox, as seen from inside. */
 inline constexpr unsigned INSIDE_ID = 1000;
 
-/* Something in the root. */
-struct Place
+/* Something in the root. Of scratch the source is empty; targets have no '/' at their start. */
+struct Place : Sandbox::Bind
 {
 	enum class Kind : uint8_t { SCRATCH, BIND, DEVICE, FUSE };
 
 	Kind kind;
-	std::string source; // empty: of scratch
-	std::string target; // below the root, without '/' at its start
-	bool writable = true;
 	int descriptor = -1; // of the source, the child's
 };
 

@@ -79,14 +79,13 @@ Attempt<void> plan_root(Plan &plan, std::string &why)
 		",nr_inodes=" + std::to_string(256 + scratch / 4096);
 	using enum Place::Kind;
 	for (char const *const device : DEVICES)
-		if (sandbox.proc) plan.places.push_back({DEVICE, device, device});
+		if (sandbox.proc) plan.places.push_back({{device, device, true}, DEVICE});
 	for (char const *const directory : SCRATCH_PLACES)
 		if (sandbox.scratch_bytes || (sandbox.proc && directory == SCRATCH_PLACES[0]))
-			plan.places.push_back({SCRATCH, "", directory});
-	for (Sandbox::Bind const &bind : sandbox.binds)
-		plan.places.push_back({BIND, bind.source, bind.target, bind.writable});
+			plan.places.push_back({{"", directory, true}, SCRATCH});
+	for (Sandbox::Bind const &bind : sandbox.binds) plan.places.push_back({bind, BIND});
 	for (std::string const &target : sandbox.fuse_mounts)
-		plan.places.push_back({FUSE, "/dev/fuse", target});
+		plan.places.push_back({{"/dev/fuse", target, true}, FUSE});
 	for (Place &place : plan.places) {
 		if (!plain(place.target)) {
 			why = "\"" + place.target + "\" is no place: write an absolute path without \"..\"";

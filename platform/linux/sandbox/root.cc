@@ -4,26 +4,17 @@
 #include <climits>
 #include <cstdio>
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <linux/openat2.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-// The C library's header of mounts and the kernel's don't go together.
-extern "C" {
-int mount(char const *, char const *, char const *, unsigned long, void const *) noexcept;
-int umount2(char const *, int) noexcept;
-}
 
 namespace bulkhead::linux_host::sandbox {
 
 namespace {
 
-constexpr unsigned long NO_DEVICES = 2 | 4; // MS_NOSUID, MS_NODEV
-constexpr unsigned long NO_EXECUTION = 8; // MS_NOEXEC
-constexpr unsigned long BIND = 4096; // MS_BIND
-constexpr int DETACH = 2; // MNT_DETACH
+constexpr unsigned long NO_DEVICES = MS_NOSUID | MS_NODEV;
 
 // Any directory does that every host has; what is below it has been opened by then.
 constexpr char BUILDING_SITE[] = "/proc";
@@ -32,7 +23,7 @@ bool restrict_mount(int directory, char const *path, uint64_t attributes, unsign
 {
 	mount_attr wanted{};
 	wanted.attr_set = attributes;
-	return syscall(SYS_mount_setattr, directory, path, flags, &wanted, sizeof wanted) == 0;
+	return mount_setattr(directory, path, flags, &wanted, sizeof wanted) == 0;
 }
 
 /* Opens what `path` names below the root, which is where the process is; makes what isn't there of
@@ -77,11 +68,11 @@ void attach(Plan &plan, Place &place)
 		mount_fuse(plan, place);
 	else if (shown)
 		need(plan,
-			syscall(SYS_move_mount, place.descriptor, "", to, "",
+			move_mount(place.descriptor, "", to, "",
 				MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0,
 			steps::PLACE, target);
 	else
-		need(plan, mount(target, target, nullptr, BIND, nullptr) == 0, steps::PLACE, target);
+		need(plan, mount(target, target, nullptr, MS_BIND, nullptr) == 0, steps::PLACE, target);
 	close(to);
 }
 
@@ -94,8 +85,7 @@ void open_executable(Plan &plan)
 	snprintf(link, sizeof link, "/proc/self/fd/%d", plan.executable);
 	struct stat named, given;
 	if (readlink(link, path, sizeof path - 1) < 0 || fstat(plan.executable, &given) != 0) return;
-	int const tree = static_cast<int>(
-		syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+	int const tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (fstat(tree, &named) != 0 || named.st_dev != given.st_dev || named.st_ino != given.st_ino)
 		return;
 	need(plan,
@@ -120,8 +110,8 @@ void open_sources(Plan &plan)
 			need(plan, place.descriptor >= 0, steps::FUSE, source);
 			continue;
 		}
-		place.descriptor = static_cast<int>(syscall(
-			SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+		place.descriptor =
+			open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 		uint64_t const attributes = MOUNT_ATTR_NOSUID |
 			(place.kind == Place::Kind::DEVICE ? MOUNT_ATTR_NOEXEC : MOUNT_ATTR_NODEV) |
 			(place.writable ? 0 : MOUNT_ATTR_RDONLY);
@@ -141,7 +131,7 @@ void make_root(Plan &plan)
 	if (plan.sandbox.proc) {
 		need(plan,
 			mkdir("proc", 0755) == 0 &&
-				mount("proc", "proc", "proc", NO_DEVICES | NO_EXECUTION, "subset=pid") == 0,
+				mount("proc", "proc", "proc", NO_DEVICES | MS_NOEXEC, "subset=pid") == 0,
 			steps::PROC);
 		need(plan,
 			mkdir("dev", 0755) == 0 && symlink("/proc/self/fd", "dev/fd") == 0 &&
@@ -153,7 +143,8 @@ void make_root(Plan &plan)
 	for (Place &place : plan.places) attach(plan, place);
 	need(plan,
 		restrict_mount(AT_FDCWD, ".", MOUNT_ATTR_RDONLY, 0) &&
-			syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", DETACH) == 0 && chdir("/") == 0,
+			syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0 &&
+			chdir("/") == 0,
 		steps::ROOT);
 }
 
