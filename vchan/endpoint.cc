@@ -189,15 +189,6 @@ Attempt<size_t, Error> Endpoint::_room_or_wait(size_t wanted)
 	return room;
 }
 
-Attempt<size_t, Error> Endpoint::_connected_or_wait()
-{
-	TRY(_look_at_peer());
-	if (_own_life == Life::CLOSED) return Error::CLOSED;
-	if (_peer_life != Life::ABSENT) return size_t{0};
-	if (_peer_dead) return Error::PEER_DEAD;
-	return Error::WOULD_BLOCK;
-}
-
 Attempt<size_t, Error> Endpoint::try_write(std::span<Bytes const> from)
 {
 	TRY(_may_write());
@@ -344,11 +335,6 @@ Task<size_t, Error> Endpoint::wait_for_room(Job &job, size_t bytes, uint64_t unt
 Task<size_t, Error> Endpoint::wait_for_data(Job &job, size_t bytes, uint64_t until_us)
 {
 	return _when(job, sleep_for::DATA, until_us, [this, bytes] { return _data_or_wait(bytes); });
-}
-
-Task<size_t, Error> Endpoint::wait_for_peer(Job &job, uint64_t until_us)
-{
-	return _when(job, sleep_for::PEER, until_us, [this] { return _connected_or_wait(); });
 }
 
 } // namespace bulkhead::vchan

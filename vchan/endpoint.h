@@ -81,7 +81,6 @@ private:
 	Attempt<size_t, Error> _available(size_t wanted);
 	Attempt<size_t, Error> _room_or_wait(size_t wanted);
 	Attempt<size_t, Error> _data_or_wait(size_t wanted);
-	Attempt<size_t, Error> _connected_or_wait();
 
 	template <typename LOOK>
 	Task<size_t, Error> _when(Job &, uint32_t reasons, uint64_t until_us, LOOK);
@@ -176,12 +175,10 @@ public:
 	Task<size_t, Error> wait_for_room(Job &, size_t bytes, uint64_t until_us = NEVER_US);
 	Task<size_t, Error> wait_for_data(Job &, size_t bytes, uint64_t until_us = NEVER_US);
 
-	/* Until the peer has opened. Errors: CLOSED, PEER_DEAD, CANCELLED, TIMEOUT, OUT_OF_FRAMES. */
-	Task<size_t, Error> wait_for_peer(Job &, uint64_t until_us = NEVER_US);
-
 	/*
 	 * For those who sleep elsewhere, such as in `poll`: has the peer ring when what is asked for
-	 * (`sleep_for`) may have come. One looks again after it, and sleeps only then. Until `rung`.
+	 * (`sleep_for`; PEER: that it has opened) may have come. One looks again after it, and sleeps
+	 * only then. Until `rung`.
 	 */
 	void arm(uint32_t reasons);
 

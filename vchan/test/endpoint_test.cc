@@ -44,18 +44,13 @@ TEST(Vchan_endpoint, wakes_a_server_that_waits_for_its_client)
 {
 	test::Region region{Sizes{64, 64}};
 	test::Bell to_server, to_client;
-	test::Manual_clock clock;
-	Executor executor{clock};
-	Job_with_arena<4096> job{executor};
 	Endpoint server{format(region.bytes(), {64, 64}, 1).value(), to_client};
-	Started waiting{job, server.wait_for_peer(job)};
-	executor.run_ready();
-	EXPECT_FALSE(waiting.done());
+	server.arm(sleep_for::PEER);
+	EXPECT_EQ(server.state(), State::WAITING);
 	Endpoint client{attach(region.bytes(), 1).value(), to_server};
 	ASSERT_TRUE(to_server.heard());
 	server.rung();
-	executor.run_ready();
-	EXPECT_TRUE(waiting.result.ok());
+	EXPECT_EQ(server.state(), State::CONNECTED);
 }
 
 TEST(Vchan_endpoint, rings_only_a_peer_that_sleeps_and_once_for_each_sleep)
@@ -436,7 +431,7 @@ TEST(Vchan_endpoint, refuses_all_operations_of_the_way_that_does_not_exist)
 	}
 	EXPECT_EQ(sender.readable().error(), Error::ONE_WAY);
 	EXPECT_EQ(receiver.writable().error(), Error::ONE_WAY);
-	EXPECT_TRUE(sync_wait(job, sender.wait_for_peer(job)).ok());
+	EXPECT_EQ(sender.state(), State::CONNECTED);
 	EXPECT_EQ(sender.try_write(got).value(), 1);
 	EXPECT_EQ(receiver.try_read(got).value(), 1);
 	EXPECT_FALSE(sender.fault() || receiver.fault());
