@@ -202,9 +202,10 @@ Done Connection::_make_memory(vchan::Sizes wanted)
 {
 	auto const sizes = vchan::rounded(wanted);
 	if (!sizes.ok()) return _fail(Connect_error::BAD_SIZE, vchan::name_of(sizes.error()));
-	auto memory = Sealed_memory::create(vchan::region_bytes(sizes.value()));
+	size_t const bytes = vchan::region_bytes(sizes.value());
+	auto memory = Sealed_memory::create(bytes);
 	if (!memory.ok()) return _fail("memfd_create", errno);
-	auto mapped = Sealed_memory::map(memory.value().value());
+	auto mapped = Sealed_memory::map_own(memory.value().value(), bytes);
 	if (!mapped.ok()) return _fail("mmap", errno);
 	_to_share = std::move(memory.value());
 	_memory = std::move(mapped.value());

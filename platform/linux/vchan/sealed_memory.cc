@@ -47,7 +47,11 @@ Attempt<Sealed_memory, Connect_error> Sealed_memory::map(int memory)
 		place.f_type != TMPFS_MAGIC || fstat(memory, &file) != 0 || file.st_size <= 0 ||
 		file.st_size > BYTES_MAX)
 		return Connect_error::BAD_MEMORY;
-	size_t const bytes = static_cast<size_t>(file.st_size);
+	return map_own(memory, static_cast<size_t>(file.st_size));
+}
+
+Attempt<Sealed_memory, Connect_error> Sealed_memory::map_own(int memory, size_t bytes)
+{
 	void *const start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	// Sealed against writing, or opened for reading only.
 	if (start == MAP_FAILED && (errno == EPERM || errno == EACCES))
