@@ -37,8 +37,8 @@ public:
 	static Attempt<Sealed_memory, Connect_error> map(int memory);
 
 	/*
-	 * Maps memory that this process, or one that it trusts, has just made; takes fewer system calls
-	 * than lists for components have. Errors: OUT_OF_MEMORY, SYSTEM (`errno`).
+	 * Maps memory that this process, or one that it trusts, has just made, with system calls that
+	 * every component has. Errors: OUT_OF_MEMORY, SYSTEM (`errno`).
 	 */
 	static Attempt<Sealed_memory, Connect_error> map_own(int memory, size_t bytes);
 
