@@ -80,9 +80,9 @@ Denial Evaluator::_set_source(Request const &request, Call &call) const
 	std::string_view source = request.source;
 	if (!request.requested_source.empty()) {
 		uint32_t const number = _system.find(request.requested_source);
-		if (number == NONE) return Denial::SOURCE_UNKNOWN;
+		bool const there = number != NONE && _system.domains()[number].exists;
+		if (!there) return Denial::SOURCE_UNKNOWN;
 		Domain const &remote = _system.domains()[number];
-		if (!remote.exists) return Denial::SOURCE_UNKNOWN;
 		if (!remote.remote()) return Denial::SOURCE_NOT_REMOTE;
 		if (remote.relay == NONE || remote.relay != _system.find(source))
 			return Denial::SOURCE_OF_OTHER_RELAY;
@@ -90,12 +90,13 @@ Denial Evaluator::_set_source(Request const &request, Call &call) const
 	}
 	call.verdict.source = _system.find(source);
 	call.verdict.source_by_uuid = source.starts_with(UUID_PREFIX);
-	call.source_row = call.verdict.source;
-	if (call.verdict.source != NONE) return Denial::NOT_DENIED;
-	// A stranger that a rule names matches what every stranger does, and that name.
-	call.source_row = source == "@adminvm" ? _admin_row() : _default_row();
-	uint32_t const word = source.starts_with('@') ? NONE : _policy.token(source);
-	if (word != NONE && _meant(_policy.tokens()[word]) == NONE) call.source_word = word;
+	if (call.verdict.source != NONE)
+		call.source_row = call.verdict.source;
+	else if (source == "@adminvm")
+		call.source_row = _admin_row();
+	else if (uint32_t const word = _policy.token(source);
+		word != NONE && !source.starts_with('@') && _meant(_policy.tokens()[word]) == NONE)
+		call.source_word = word; // a stranger that a rule names matches that name, too
 	return Denial::NOT_DENIED;
 }
 
@@ -105,7 +106,6 @@ Denial Evaluator::_set_target(std::string_view text, Call &call) const
 	Token_result const parsed = parse_token(text.empty() ? "@default" : text, Position::REQUEST);
 	if (parsed.fault != Token_fault::OK) return Denial::BAD_TARGET;
 	Destination const wanted = _destination(parsed.token);
-	call.target_row = _default_row();
 	switch (wanted.kind) {
 	case To::UNKNOWN:
 		if (parsed.token.kind == Kind::DISPOSABLE_OF) return Denial::NOT_A_TEMPLATE;
@@ -125,7 +125,7 @@ Denial Evaluator::_set_target(std::string_view text, Call &call) const
 
 Call Evaluator::resolve(Request const &request) const
 {
-	Call call;
+	Call call{.source_row = _default_row(), .target_row = _default_row()};
 	Denial const source = _set_source(request, call);
 	// A bad target counts before a bad source, though @dispvm depends on the source.
 	call.verdict.denial = _set_target(request.target, call);
@@ -152,7 +152,7 @@ uint32_t Evaluator::_first(Request const &request, Call const &call) const
 }
 
 /* Where a word leads that stands for one domain, or for none yet. */
-Destination Evaluator::_destination(Token const &token) const
+Destination Evaluator::_destination(Token const &token, uint32_t number) const
 {
 	if (token.kind == Kind::DEFAULT) return {};
 	if (token.kind == Kind::ADMIN) return {.kind = To::ADMIN};
@@ -160,18 +160,12 @@ Destination Evaluator::_destination(Token const &token) const
 	bool const disposable = token.kind == Kind::DISPOSABLE_OF;
 	std::string_view const name = disposable ? token.value : token.text;
 	uint32_t const domain = _system.find(name);
-	if (domain == NONE) return {.kind = To::UNKNOWN};
-	Domain const &found = _system.domains()[domain];
-	if (!found.exists || (disposable && !found.template_for_dispvms)) return {.kind = To::UNKNOWN};
+	bool const there = domain != NONE && _system.domains()[domain].exists;
+	if (!there || (disposable && !_system.domains()[domain].template_for_dispvms))
+		return {.kind = To::UNKNOWN, .number = number};
 	return {.kind = disposable ? To::DISPOSABLE_OF : To::DOMAIN,
 		.by_uuid = name.starts_with(UUID_PREFIX),
 		.number = domain};
-}
-
-Destination Evaluator::destination(uint32_t token) const
-{
-	Destination const found = _destination(_policy.tokens()[token]);
-	return found.kind == To::UNKNOWN ? Destination{.kind = To::UNKNOWN, .number = token} : found;
 }
 
 Destination Evaluator::default_disposable(uint32_t source) const

@@ -116,7 +116,7 @@ private:
 	{
 		return _rows[row * _words + token / 64] >> token % 64 & 1;
 	}
-	Destination _destination(Token const &token) const;
+	Destination _destination(Token const &token, uint32_t number = NONE) const;
 	Denial _set_source(Request const &request, Call &call) const;
 	Denial _set_target(std::string_view text, Call &call) const;
 	uint32_t _first(Request const &request, Call const &call) const;
@@ -148,7 +148,10 @@ public:
 		return _matches(call.target_row, token);
 	}
 	/* Where target= or default_target= leads. */
-	Destination destination(uint32_t token) const;
+	Destination destination(uint32_t token) const
+	{
+		return _destination(_policy.tokens()[token], token);
+	}
 	/* What @dispvm is for a source, or DEFAULT. */
 	Destination default_disposable(uint32_t source) const;
 	bool running(Destination const &destination) const;

@@ -6,23 +6,24 @@
 
 namespace bulkhead::policy {
 
+inline constexpr size_t MOST_FILES = 20'000; // in a directory, and of a policy
+
 /* Gets the names of a directory, in any order. */
 class Names
 {
 private:
 	Arena &_arena;
-	size_t const _most;
 
 public:
 	Growing_list<std::string_view> list;
 
 	/* Names are kept in the arena, which outlives them. */
-	Names(Arena &arena, size_t most) : _arena(arena), _most(most), list(arena.allocator()) {}
+	explicit Names(Arena &arena) : _arena(arena), list(arena.allocator()) {}
 
 	/* A name without a slash. Directories are left out by the one who lists. */
 	Attempt<void> name(std::string_view name)
 	{
-		if (list.size() >= _most) return Error::TOO_LONG;
+		if (list.size() >= MOST_FILES) return Error::TOO_LONG;
 		return list.push_back(TRY(_arena.text(name)));
 	}
 };

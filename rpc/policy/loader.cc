@@ -170,7 +170,7 @@ private:
 		Growing_list<Policy_file> all(_policy._arena.allocator());
 		bool there = false;
 		for (std::string_view const directory : directories) {
-			Names names(_policy._arena, MOST_FILES);
+			Names names(_policy._arena);
 			there = TRY(_list(directory, place, names)) || there;
 			for (std::string_view const name : names.list) {
 				if (!name.ends_with(SUFFIX) || name.starts_with('.')) continue;
@@ -193,7 +193,7 @@ private:
 			size_t const plus = std::min(name.find('+'), name.size());
 			return std::tuple(name.substr(0, plus), plus == name.size(), name.substr(plus));
 		};
-		Names names(_policy._arena, MOST_FILES);
+		Names names(_policy._arena);
 		TRY(_list(_compat, place, names));
 		// One argument before every argument.
 		std::ranges::sort(names.list, {}, split);
@@ -232,18 +232,17 @@ private:
 	Attempt<void> _line(std::span<char> text, Place place, Purpose const &purpose)
 	{
 		std::string_view const line(text.data(), text.size());
-		size_t const begin =
-			static_cast<size_t>(std::ranges::find_if_not(line, blank) - line.begin());
-		if (begin == line.size() || line[begin] == '#') return Ok{};
+		TRY(_split(line));
+		if (_words.empty() || _words[0].text.starts_with('#')) return Ok{};
+		place.column = _words[0].column;
+		// Of the old format every letter keeps its column.
 		for (size_t i = 0; purpose.old_format() && i < text.size(); ++i) {
-			// Every letter keeps its column.
 			if (line.substr(i).starts_with(OLD_INCLUDE))
 				std::ranges::copy(NEW_INCLUDE, text.subspan(i).begin());
 			if (text[i] == '$') text[i] = '@';
 			if (text[i] == ',') text[i] = ' ';
 		}
 		TRY(_split(line));
-		place.column = static_cast<uint32_t>(begin + 1);
 		if (_words.empty()) return _fault(Kind::TOO_FEW_FIELDS, place, "");
 		if (_words[0].text.starts_with('!')) return _directive(place, purpose);
 		return _rule(line, place, purpose);
@@ -252,14 +251,13 @@ private:
 	Attempt<void> _split(std::string_view line)
 	{
 		_words.truncate(0);
-		for (size_t at = 0, end; at < line.size(); at = end) {
-			for (end = at; end < line.size() && !blank(line[end]);) ++end;
-			if (end == at)
-				++end;
-			else
-				TRY(_words.push_back({line.substr(at, end - at), static_cast<uint32_t>(at + 1)}));
+		for (auto end = line.begin();;) {
+			auto const begin = std::find_if_not(end, line.end(), blank);
+			if (begin == line.end()) return Ok{};
+			end = std::find_if(begin, line.end(), blank);
+			uint32_t const column = static_cast<uint32_t>(begin - line.begin() + 1);
+			TRY(_words.push_back({std::string_view(begin, end), column}));
 		}
-		return Ok{};
 	}
 
 	Attempt<void> _directive(Place place, Purpose const &purpose)
@@ -276,32 +274,30 @@ private:
 		if (directive.text == "!include") return _include(path, purpose, place);
 		if (directive.text == "!include-service") {
 			Purpose const inner{purpose.root, _words[1].text, _words[2].text};
-			return TRY(_good_service(place, _words[1], _words[2])) ? _include(path, inner, place)
-																   : Attempt<void>(Ok{});
+			if (!TRY(_good_service(place, _words[1], _words[2]))) return Ok{};
+			return _include(path, inner, place);
 		}
-		bool const there = TRY(_include_all(std::span(&path, 1), &purpose, place));
-		return there ? Attempt<void>(Ok{}) : _fault(Kind::NO_DIRECTORY, place, path);
+		if (TRY(_include_all(std::span(&path, 1), &purpose, place))) return Ok{};
+		return _fault(Kind::NO_DIRECTORY, place, path);
 	}
 
 	Attempt<void> _rule(std::string_view line, Place place, Purpose const &purpose)
 	{
-		Growing_list<Fault> const &faults = _policy._faults;
-		size_t const source = purpose.old_format() ? 0 : 2;
-		uint32_t const before = faults.size();
+		bool const old = purpose.old_format();
+		size_t const source = old ? 0 : 2;
+		uint32_t const faults = _policy._faults.size();
 		if (_words.size() < source + 3)
 			return _fault(Kind::TOO_FEW_FIELDS, place, line.substr(place.column - 1));
 		if (_policy._rules.size() >= MOST_RULES)
 			return _fault(Kind::TOO_MUCH, place, _policy._files[place.file]);
-		Rule rule{.service = purpose.service, .argument = purpose.argument, .place = place};
-		if (!purpose.old_format()) {
-			rule.service = _words[0].text;
-			rule.argument = _words[1].text;
-			TRY(_good_service(place, _words[0], _words[1]));
-		}
+		Word const service = old ? Word{purpose.service, 0} : _words[0];
+		Word const argument = old ? Word{purpose.argument, 0} : _words[1];
+		Rule rule{.service = service.text, .argument = argument.text, .place = place};
+		TRY(_good_service(place, service, argument));
 		rule.source = TRY(_token(place, _words[source], Position::SOURCE));
 		rule.target = TRY(_token(place, _words[source + 1], Position::TARGET));
 		TRY(_action(place, source + 2, rule));
-		if (faults.size() != before || _stopped) return Ok{};
+		if (_policy._faults.size() != faults || _stopped) return Ok{};
 		if (rule.action == Action::ALLOW && rule.redirect == NONE &&
 			_policy._tokens[rule.target].kind == Token::Kind::DEFAULT)
 			return _fault(Kind::ALLOW_WITHOUT_TARGET, place, _words[source + 2]);

@@ -19,9 +19,8 @@ inline constexpr std::string_view RUNTIME_DIRECTORY = "/run/qubes/policy.d";
 inline constexpr std::string_view DIRECTORY = "/etc/qubes/policy.d";
 inline constexpr std::string_view COMPAT_DIRECTORY = "/etc/qubes-rpc/policy";
 
-/* How much a policy may be; more is a fault (TOO_DEEP, TOO_MUCH). */
+/* How much a policy may be; and MOST_FILES; more is a fault (TOO_DEEP, TOO_MUCH). */
 inline constexpr size_t DEEPEST_INCLUDE = 32;
-inline constexpr size_t MOST_FILES = 20'000;
 inline constexpr size_t MOST_RULES = 200'000;
 inline constexpr size_t MOST_TEXT_BYTES = 64 * 1024 * 1024;
 

@@ -40,9 +40,6 @@ struct Rule
 	bool notify = true;
 	bool autostart = true;
 	Place place{};
-
-	bool any_service() const { return service == EACH; }
-	bool any_argument() const { return argument == EACH; }
 };
 
 } // namespace bulkhead::policy

@@ -29,7 +29,8 @@ Cover covers(Token const &outer, Token const &inner)
 
 Cover covers(Policy const &policy, Rule const &outer, Rule const &inner)
 {
-	if (!outer.any_argument() && (inner.any_argument() || outer.argument != inner.argument))
+	if (outer.argument != policy::EACH &&
+		(inner.argument == policy::EACH || outer.argument != inner.argument))
 		return Cover::NONE;
 	return std::min(covers(policy.tokens()[outer.source], policy.tokens()[inner.source]),
 		covers(policy.tokens()[outer.target], policy.tokens()[inner.target]));
@@ -45,7 +46,7 @@ private:
 public:
 	void add(Rule const &rule, uint32_t number)
 	{
-		(rule.any_service() ? _of_every : _of_service[rule.service]).push_back(number);
+		(rule.service == policy::EACH ? _of_every : _of_service[rule.service]).push_back(number);
 	}
 
 	Idle_rule cover(Policy const &policy, uint32_t number) const
@@ -63,7 +64,7 @@ public:
 		};
 		look(_of_every);
 		auto const own = _of_service.find(rule.service);
-		if (!rule.any_service() && own != _of_service.end()) look(own->second);
+		if (rule.service != policy::EACH && own != _of_service.end()) look(own->second);
 		return best;
 	}
 };

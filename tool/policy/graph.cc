@@ -29,7 +29,8 @@ Set services_of(policy::Policy const &policy, std::vector<std::string> const &on
 	Set services;
 	for (policy::Rule const &rule : policy.rules()) {
 		std::string const bare(rule.service);
-		std::string const full = bare + std::string(rule.any_argument() ? "" : rule.argument);
+		std::string const full =
+			bare + std::string(rule.argument == policy::EACH ? "" : rule.argument);
 		if (wanted(only, bare) || wanted(only, full)) services.insert(full);
 	}
 	return services;

@@ -290,8 +290,8 @@ void Asker::write_response(Text_writer &to, Request const &request, Verdict cons
 
 Mismatch Asker::mismatch(Rule const &rule, Request const &request) const
 {
-	if (!rule.any_service() && rule.service != request.service) return Mismatch::SERVICE;
-	if (!rule.any_argument() && rule.argument != request.argument) return Mismatch::ARGUMENT;
+	if (rule.service != EACH && rule.service != request.service) return Mismatch::SERVICE;
+	if (rule.argument != EACH && rule.argument != request.argument) return Mismatch::ARGUMENT;
 	Call const source = _evaluator->resolve(
 		{.source = request.source, .requested_source = request.requested_source});
 	bool const called = source.verdict.denial == Denial::NOT_DENIED;

@@ -116,8 +116,8 @@ public:
 
 	bool fits_but_target(Rule const &rule, Request const &request) const
 	{
-		return (rule.any_service() || rule.service == request.service) &&
-			(rule.any_argument() || rule.argument == request.argument) &&
+		return (rule.service == EACH || rule.service == request.service) &&
+			(rule.argument == EACH || rule.argument == request.argument) &&
 			// A source is never about to be made.
 			!_policy.tokens()[rule.source].text.starts_with(DISPVM_PREFIX) &&
 			fits(_policy.tokens()[rule.source], request.source, request.source);
