@@ -90,6 +90,7 @@ struct Domain : Member
 	uint64_t starts = 0;
 	uint64_t failures = 0;
 	std::string last_end{};
+	std::string advice{}; // what to do about that, for people
 	std::string fault{}; // why it is being ended as a failure, or empty
 	std::optional<State> next{}; // it was asked to end, and is to be this then
 	uint64_t calls_served = 0;

@@ -68,9 +68,10 @@ void Broker::_over(Domain &domain, End const &end)
 	bool const again = restart == Restart::ALWAYS || (restart == Restart::ON_FAILURE && failure);
 	bool const called = domain.plan.start == Start::ON_CALL && !domain.waiting.empty();
 	domain.last_end = domain.fault.empty() ? end.text : std::exchange(domain.fault, {});
+	domain.advice = failure && domain.alive() ? "; see: bulkhead logs " + domain.name : "";
 	domain.failures += failure;
-	_host.log(
-		failure ? Level::WARNING : Level::INFO, domain.name + " has ended: " + domain.last_end);
+	_host.log(failure ? Level::WARNING : Level::INFO,
+		domain.name + " has ended: " + domain.last_end + domain.advice);
 
 	State next = failure ? State::FAILED : State::STOPPED;
 	uint64_t due_us = _now_us;

@@ -51,7 +51,7 @@ std::optional<Answer> Broker::_outcome(Operator const &of) const
 	if (of.asked == Admin::STOP) return domain->at_rest() ? done : std::nullopt;
 	if (domain->state == State::RUNNING) return done;
 	if (!domain->at_rest() && domain->failures == of.failures) return {};
-	return Answer{errno_of(Error::IO), domain->last_end};
+	return Answer{errno_of(Error::IO), domain->last_end + domain->advice};
 }
 
 void Broker::_answer_operators()

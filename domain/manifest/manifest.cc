@@ -75,7 +75,8 @@ Reading read_manifest(std::string const &path)
 	if (text) return read(*text, path, true);
 	Reading reading;
 	reading.plan.manifest = path;
-	reading.faults.push_back({{}, "can't be read: " + why, {}});
+	reading.faults.push_back({{}, "can't be read: " + why,
+		"name a manifest, as bulkhead-system.toml(5) describes them"});
 	return reading;
 }
 

@@ -61,7 +61,11 @@ struct Service_command
 {
 	std::string service; // without argument
 	std::vector<std::string> command;
-	bool operator==(Service_command const &) const = default;
+	Position at{};
+	bool operator==(Service_command const &other) const // all but `at`
+	{
+		return service == other.service && command == other.command;
+	}
 };
 
 struct Mount

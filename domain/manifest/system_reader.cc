@@ -245,7 +245,7 @@ void System_reader::_read_commands(Toml_table &table, Domain_plan &plan)
 		valid_service(table, entry.at, entry.key);
 		Toml_table service(entry, printable(heading), _reading.faults);
 		service.check_keys({"command"});
-		Service_command command{entry.key, service.strings("command", ARGUMENTS_MAX)};
+		Service_command command{entry.key, service.strings("command", ARGUMENTS_MAX), entry.at};
 		if (!service.find("command"))
 			service.fault({}, "'command' is missing in " + service.heading(),
 				"add command = [\"/path/of/program\", \"argument\"]");

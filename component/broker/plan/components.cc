@@ -47,18 +47,25 @@ private:
 	Domain_plan const &_plan;
 	std::vector<domain::Fault> &_faults;
 
-	void _program(std::vector<std::string> const &command)
+	void _program(domain::Position at, std::vector<std::string> const &command)
 	{
 		if (command.empty() || !command.front().starts_with('/')) return;
 		std::string const path = host_path(_plan, command.front());
 		if (path.empty())
-			fault("program " + command.front() + " isn't among the files that '" + _plan.name +
+			_fault(at,
+				"program " + command.front() + " isn't among the files that '" + _plan.name +
 					"' sees",
 				"add its directory to `files`");
 		else if (!there(path))
-			fault("program " + path + " of '" + _plan.name + "' doesn't exist", "install it");
+			_fault(at, "program " + path + " of '" + _plan.name + "' doesn't exist", "install it");
 		else if (access(path.c_str(), X_OK) != 0)
-			fault("program " + path + " of '" + _plan.name + "' can't be executed", "see chmod(1)");
+			_fault(at, "program " + path + " of '" + _plan.name + "' can't be executed",
+				"see chmod(1)");
+	}
+
+	void _fault(domain::Position at, std::string problem, std::string remedy)
+	{
+		_faults.push_back({at, std::move(problem), std::move(remedy)});
 	}
 
 public:
@@ -68,7 +75,7 @@ public:
 
 	void fault(std::string problem, std::string remedy)
 	{
-		_faults.push_back({_plan.at, std::move(problem), std::move(remedy)});
+		_fault(_plan.at, std::move(problem), std::move(remedy));
 	}
 
 	void check(Components &components)
@@ -77,8 +84,8 @@ public:
 		if (!components.find(_plan, why).executable)
 			fault(
 				why, "name a component that is installed, and system calls that the kernel knows");
-		_program(_plan.program);
-		for (domain::Service_command const &each : _plan.commands) _program(each.command);
+		_program(_plan.at, _plan.program);
+		for (domain::Service_command const &each : _plan.commands) _program(each.at, each.command);
 		for (domain::Seen_file const &each : _plan.files)
 			if (!there(each.source))
 				fault(each.source + ", which '" + _plan.name + "' is to see, doesn't exist",

@@ -219,12 +219,15 @@ path = "/dev/no_such"
 [domain.c]
 program = ["/usr/bin/no_such"]
 files = ["/usr"]
+[domain.c.service."a.Call"]
+command = ["/usr/bin/no_such_service"]
 )");
 	EXPECT_EQ(run(), 3);
 	std::string const faults = said();
 	EXPECT_NE(faults.find("test.toml:5:"), faults.npos) << faults;
 	EXPECT_NE(faults.find("no_such.toml"), faults.npos) << faults;
 	EXPECT_NE(faults.find("/dev/no_such"), faults.npos) << faults;
+	EXPECT_NE(faults.find("test.toml:13:"), faults.npos) << "the service's own line " << faults;
 	EXPECT_FALSE(std::filesystem::exists(path("run"))) << "nothing was made";
 }
 

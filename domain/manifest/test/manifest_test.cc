@@ -395,9 +395,11 @@ TEST_F(System_manifest_files, what_cannot_be_read_is_a_fault)
 	EXPECT_THAT(read_manifest(path).describe_faults(),
 		HasSubstr("m.toml:5:1: '" + _folder + "/tpm.toml': No such file or directory; a relative"));
 	EXPECT_EQ(read_manifest(_folder + "/none").describe_faults(),
-		_folder + "/none: can't be read: No such file or directory\n");
-	EXPECT_THAT(
-		read_manifest(_folder).describe_faults(), HasSubstr(": can't be read: Is a directory\n"));
+		_folder +
+			"/none: can't be read: No such file or directory; name a manifest, as "
+			"bulkhead-system.toml(5) describes them\n");
+	EXPECT_THAT(read_manifest(_folder).describe_faults(),
+		HasSubstr(": can't be read: Is a directory; name"));
 }
 
 } // namespace
