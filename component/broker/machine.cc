@@ -13,7 +13,6 @@
 #include <random>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -230,7 +229,9 @@ Sent Machine::send(Party to, Bytes packet, With with)
 	size_t count = 0;
 	Owned_fd status;
 	if (with == With::STATUS) {
-		status = _status();
+		std::string text;
+		domain::write_status(text, _broker, *this);
+		status = sealed_text(text);
 		if (!status) return Sent::FAILED;
 		given[count++] = status.value();
 	} else if (with != With::NOTHING) {
@@ -240,7 +241,6 @@ Sent Machine::send(Party to, Bytes packet, With with)
 	}
 	Bytes const parts[] = {packet};
 	auto const sent = found->second.gate.send(parts, std::span(given).first(count));
-	if (found->second.room > 0) --found->second.room;
 	// That the other side has closed is told as its end.
 	if (sent.ok() || sent.error() == Error::BROKEN_PIPE) return Sent::OK;
 	return sent.error() == Error::WOULD_BLOCK ? Sent::FULL : Sent::FAILED;
@@ -271,15 +271,6 @@ void Machine::log(Level level, std::string_view line)
 	say((bad ? std::string(name_of(level)) + ": " : std::string()).append(line));
 }
 
-Owned_fd Machine::_status()
-{
-	std::string text;
-	domain::write_status(text, _broker, *this);
-	Owned_fd made{memfd_create("status", MFD_CLOEXEC)};
-	ssize_t const written = pwrite(made.value(), text.data(), text.size(), 0);
-	return written == static_cast<ssize_t>(text.size()) ? std::move(made) : Owned_fd();
-}
-
 Machine::Process Machine::process_of(Party party) const
 {
 	auto const found = _running.find(party);
@@ -296,14 +287,10 @@ Machine::Process Machine::process_of(Party party) const
 	return process;
 }
 
-/* Whether a gate has room for a packet; the answer counts for some. */
 bool Machine::room(Party party)
 {
 	auto const found = _running.find(party);
-	if (found == _running.end()) return false;
-	Running &running = found->second;
-	if (running.room == 0 && ready(running.gate.fd(), POLLOUT, 0)) running.room = ROOM;
-	return running.room > 0;
+	return found != _running.end() && ready(found->second.gate.fd(), POLLOUT, 0);
 }
 
 /* One packet of a party's, so that nobody is served twice before somebody else is once. */
@@ -405,19 +392,19 @@ domain::Answer Machine::reload()
 /* Readiness, state and signs of life for who watches over us. */
 void Machine::_tell_state(uint64_t now_us)
 {
-	if (_ready && now_us < _sign_due_us) return;
-	size_t running = 0, awaited = 0;
-	for (auto const &each : _broker.domains()) {
-		running += each->state == domain::State::RUNNING;
-		awaited += each->plan.start == domain::Start::AT_ONCE && each->failures == 0 &&
+	auto const awaited = [](domain::Domain const *each) {
+		return each->plan.start == domain::Start::AT_ONCE && each->failures == 0 &&
 			(each->state == domain::State::WAITING || each->state == domain::State::STARTING);
-	}
-	bool const now_ready = !std::exchange(_ready, _ready || awaited == 0) && _ready;
+	};
+	bool const now_ready = !_ready && std::ranges::none_of(_broker.domains(), awaited);
 	if (now_us < _sign_due_us && !now_ready) return;
 	_sign_due_us = now_us + SIGN_OF_LIFE_US;
+	auto const running =
+		std::ranges::count(_broker.domains(), domain::State::RUNNING, &domain::Domain::state);
 	_notify.tell("STATUS=" + std::to_string(running) + " of " +
 		std::to_string(_broker.domains().size()) + " domains run\nWATCHDOG=1");
 	if (!now_ready) return;
+	_ready = true;
 	_notify.tell("READY=1");
 	if (_options.ready_fd < 0) return;
 	(void)!write(_options.ready_fd, "READY=1\n", 8);
@@ -440,11 +427,9 @@ int Machine::run()
 		uint64_t const until_us =
 			std::min({_broker.next_deadline_us(), _sign_due_us, _logs.due_us()});
 		uint64_t const after_us = _clock.now_us();
-		uint64_t const left_us = until_us > after_us ? until_us - after_us : 0;
-		timespec const left{.tv_sec = static_cast<time_t>(left_us / 1'000'000),
-			.tv_nsec = static_cast<long>(left_us % 1'000'000 * 1'000)};
-		count =
-			std::max(0, epoll_pwait2(_epoll.value(), events.data(), EVENTS_MAX, &left, nullptr));
+		uint64_t const left_ms = until_us > after_us ? (until_us - after_us) / 1000 + 1 : 0;
+		count = epoll_wait(_epoll.value(), events.data(), EVENTS_MAX, static_cast<int>(left_ms));
+		if (count < 0) count = 0;
 	}
 	_logs.end();
 	_leave();

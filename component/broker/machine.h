@@ -3,7 +3,7 @@
 // The Linux side of a broker: gates, processes, logs and operators' connections in one epoll, and
 // what domain/broker decides done with system calls. One thread; no queue of its own.
 
-#include "component/broker/logs.h"
+#include "component/broker/log_writer/logs.h"
 #include "component/broker/notify.h"
 #include "component/broker/plan/options.h"
 #include "component/broker/plan/plan_read.h"
@@ -31,15 +31,12 @@ private:
 	{
 		std::string name{};
 		linux_host::Gate gate{};
-		unsigned room = 0; // packets that it surely has room for
 		bool deaf = false; // has no room: isn't heard until it has
 		linux_host::Sandboxed process{};
 		bool adopted = false; // no child of ours
 		std::string cgroup{};
 		linux_host::Owned_fd log{};
 	};
-
-	static constexpr unsigned ROOM = 8;
 
 	Options _options;
 	Descriptors _kept; // by the broker before, until they are adopted
@@ -82,7 +79,6 @@ private:
 	std::string _log_of(std::string const &name) const { return logs + "/" + name + ".log"; }
 	void _watch(int fd, uint32_t events, Subject, Party = 0, bool change = false);
 	void _unwatch(int fd);
-	linux_host::Owned_fd _status();
 	bool _permitted(domain::System_plan const &, std::string &faults);
 	void _find_cgroup(std::string const &system, std::string const &run_directory);
 	int _prepare();

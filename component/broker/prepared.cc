@@ -43,15 +43,6 @@ Owned_fd connect_to(std::string const &path)
 	return made;
 }
 
-Owned_fd sealed_text(std::string const &text)
-{
-	Owned_fd made{memfd_create("config", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
-	ssize_t const written = pwrite(made.value(), text.data(), text.size(), 0);
-	if (written != static_cast<ssize_t>(text.size())) return Owned_fd();
-	fcntl(made.value(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
-	return made;
-}
-
 bool give_devices(Prepared &to, Domain_plan const &plan, std::string &why)
 {
 	for (domain::Device const &each : plan.devices) {
@@ -70,6 +61,15 @@ bool give_devices(Prepared &to, Domain_plan const &plan, std::string &why)
 }
 
 } // namespace
+
+Owned_fd sealed_text(std::string const &text)
+{
+	Owned_fd made{memfd_create("text", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+	ssize_t const written = pwrite(made.value(), text.data(), text.size(), 0);
+	if (written != static_cast<ssize_t>(text.size())) return Owned_fd();
+	fcntl(made.value(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+	return made;
+}
 
 bool prepare(Prepared &to, Components &components, std::string const &system,
 	Domain_plan const &plan, int gate, std::string &why)
@@ -99,9 +99,6 @@ bool prepare(Prepared &to, Components &components, std::string const &system,
 	sandbox.processes_max = plan.processes_max;
 	sandbox.files_max = FILES + FILES_OF_CALL * plan.calls_max;
 	if (component.sanitized) {
-		for (char const *path : {"/usr", "/lib", "/lib64"})
-			if (access(path, F_OK) == 0) sandbox.binds.push_back({path, path, false});
-		sandbox.proc = true;
 		sandbox.memory_bytes = 0; // its shadow alone is larger
 		sandbox.environment.push_back("ASAN_OPTIONS=detect_leaks=0"); // it would trace itself
 	}

@@ -20,4 +20,7 @@ struct Prepared
 bool prepare(Prepared &to, Components &components, std::string const &system,
 	domain::Domain_plan const &plan, int gate, std::string &why);
 
+/* In memory, not to be changed any more; else none, with errno. */
+linux_host::Owned_fd sealed_text(std::string const &text);
+
 } // namespace bulkhead::broker

@@ -138,7 +138,12 @@ Component Components::find(Domain_plan const &plan, std::string &why)
 		why = domain::describe_faults(path + ".toml", *text, faults);
 		return found;
 	}
-	if (found.sanitized) system_calls.push_back("@program");
+	if (found.sanitized) {
+		system_calls.push_back("@program");
+		for (char const *each : {"/usr", "/lib", "/lib64"})
+			if (there(each)) found.files.push_back(each);
+		found.proc = true;
+	}
 	system_calls.insert(
 		system_calls.end(), plan.extra_system_calls.begin(), plan.extra_system_calls.end());
 	found.system_calls = _compile(system_calls, why);

@@ -227,7 +227,7 @@ command = ["/usr/bin/no_such_service"]
 	EXPECT_NE(faults.find("test.toml:5:"), faults.npos) << faults;
 	EXPECT_NE(faults.find("no_such.toml"), faults.npos) << faults;
 	EXPECT_NE(faults.find("/dev/no_such"), faults.npos) << faults;
-	EXPECT_NE(faults.find("test.toml:13:"), faults.npos) << "the service's own line " << faults;
+	EXPECT_NE(faults.find("test.toml:14:"), faults.npos) << "the service's own line " << faults;
 	EXPECT_FALSE(std::filesystem::exists(path("run"))) << "nothing was made";
 }
 

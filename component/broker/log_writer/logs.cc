@@ -1,4 +1,4 @@
-#include "component/broker/logs.h"
+#include "component/broker/log_writer/logs.h"
 
 #include "component/broker/log_writer/log_pipes.h"
 #include "component/broker/plan/options.h"
