@@ -4,13 +4,6 @@ namespace bulkhead::domain {
 
 using namespace qrexec;
 
-std::string_view name_of(State state)
-{
-	static constexpr std::array<std::string_view, 6> NAMES{
-		"stopped", "starting", "running", "stopping", "waiting", "failed"};
-	return NAMES[static_cast<size_t>(state)];
-}
-
 Broker::Broker(Host &host, uint32_t port, uint64_t now_us)
 	: _host(host), _port(port), _now_us(now_us)
 {}
@@ -25,12 +18,6 @@ Party Broker::id_of(std::string_view name) const
 {
 	auto const found = _by_name.find(name);
 	return found == _by_name.end() || found->second->gone ? 0 : found->second->id;
-}
-
-std::string_view Broker::name_of_party(Party party) const
-{
-	Domain const *const domain = find(party);
-	return operators(party) ? OPERATOR : domain ? std::string_view(domain->name) : "";
 }
 
 /* Whoever has a gate that is open. */

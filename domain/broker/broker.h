@@ -37,7 +37,6 @@ enum class State : uint8_t {
 	WAITING, // starts when its time has come and those that it needs run
 	FAILED, // isn't started again, unless the operator or a reload says so
 };
-std::string_view name_of(State state);
 
 /* The broker's limits, besides those of Domain_plan. */
 inline constexpr uint64_t HELLO_US = 30'000'000; // from start to HELLO
@@ -224,7 +223,6 @@ public:
 	std::unordered_map<uint32_t, Call> const &calls() const { return _calls; }
 	std::deque<Refusal> const &refusals() const { return _refusals.all(); }
 	Domain const *find(Party domain) const;
-	std::string_view name_of_party(Party party) const;
 };
 
 } // namespace bulkhead::domain

@@ -183,8 +183,8 @@ void Broker::_refuse_waiting(Domain &target, std::string const &reason, uint64_t
 void Broker::_refuse(Member &caller, Bytes ident, Refused refused)
 {
 	++caller.calls_refused;
-	std::string const line = _refusals.add(std::move(refused), caller.refusal_lines, _now_us);
-	if (!line.empty()) _host.log(Level::WARNING, line);
+	for (std::string const &line : _refusals.add(std::move(refused), caller.refusal_lines, _now_us))
+		_host.log(Level::WARNING, line);
 	if (_send(caller.id, static_cast<uint32_t>(Type::SERVICE_REFUSED), {ident}) != Sent::OK)
 		broken(caller.id, "it doesn't read the answers to its calls");
 }

@@ -8,19 +8,21 @@ namespace bulkhead::domain {
 namespace {
 
 /* Some lines a second of each caller, so that nobody fills the log. */
-std::string line_of(Refused const &refused, Refusal_lines &lines, uint64_t now_us)
+std::vector<std::string> lines_of(Refused const &refused, Refusal_lines &lines, uint64_t now_us)
 {
 	if (now_us - lines.since_us >= 1'000'000) lines = {.since_us = now_us, .count = 0};
 	if (++lines.count > REFUSAL_LINES_MAX) return {};
 	std::string const target = refused.target.empty() ? "@default" : refused.target;
-	return refused.caller + ": refused " + refused.service + " at " + target + ": " +
-		refused.reason +
-		(lines.count == REFUSAL_LINES_MAX ? "; refusals go on, and the status counts them" : "");
+	std::vector<std::string> said{
+		refused.caller + ": refused " + refused.service + " at " + target + ": " + refused.reason};
+	if (lines.count == REFUSAL_LINES_MAX)
+		said.push_back(refused.caller + ": refusals go on; the status counts them");
+	return said;
 }
 
 } // namespace
 
-std::string Refusals::add(Refused refused, Refusal_lines &lines, uint64_t now_us)
+std::vector<std::string> Refusals::add(Refused refused, Refusal_lines &lines, uint64_t now_us)
 {
 	for (std::string *const name : {&refused.target, &refused.service}) {
 		name->resize(std::min(name->size(), NAME_SHOWN_MAX));
@@ -38,7 +40,7 @@ std::string Refusals::add(Refused refused, Refusal_lines &lines, uint64_t now_us
 		place = _all.begin();
 	if (place != _all.end()) _all.erase(place);
 	_all.push_back(std::move(refusal));
-	return line_of(refused, lines, now_us);
+	return lines_of(refused, lines, now_us);
 }
 
 } // namespace bulkhead::domain

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <vector>
 
 namespace bulkhead::domain {
 
@@ -42,8 +43,8 @@ private:
 	std::deque<Refusal> _all{}; // the last is the newest
 
 public:
-	/* Names may have anything in them. What is returned is for the log; empty: it has enough. */
-	std::string add(Refused refused, Refusal_lines &lines, uint64_t now_us);
+	/* Names may have anything in them. What is returned is for the log. */
+	std::vector<std::string> add(Refused refused, Refusal_lines &lines, uint64_t now_us);
 
 	std::deque<Refusal> const &all() const { return _all; }
 };

@@ -4,6 +4,19 @@ namespace bulkhead::domain {
 
 namespace {
 
+std::string_view name_of(State state)
+{
+	static constexpr std::array<std::string_view, 6> NAMES{
+		"stopped", "starting", "running", "stopping", "waiting", "failed"};
+	return NAMES[static_cast<size_t>(state)];
+}
+
+std::string_view name_of(Broker const &broker, Party party)
+{
+	Domain const *const domain = broker.find(party);
+	return operators(party) ? OPERATOR : domain ? std::string_view(domain->name) : "";
+}
+
 /* Bytes that aren't printable ASCII have no meaning here. */
 void put(std::string &to, std::string_view text)
 {
@@ -74,8 +87,8 @@ void write_status(std::string &to, Broker const &broker, Status_facts const &fac
 	put_each(to, broker.calls(), [&](auto const &entry) {
 		Call const &call = entry.second;
 		to += '{';
-		add(to, "port", call.port, "caller", broker.name_of_party(call.caller), "target",
-			broker.name_of_party(call.target), "service", call.service, "since_us", call.since_us);
+		add(to, "port", call.port, "caller", name_of(broker, call.caller), "target",
+			name_of(broker, call.target), "service", call.service, "since_us", call.since_us);
 		to += '}';
 	});
 	to += ",\"refusals\":";
