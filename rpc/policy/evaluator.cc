@@ -47,27 +47,26 @@ void Evaluator::_compile(Token const &token, uint32_t number)
 	Kind const kind = token.kind;
 	bool const all = kind == Kind::EVERY || kind == Kind::ANY;
 	uint32_t const meant = _meant(token);
-	auto const fits = [&](Domain const &domain) {
+	auto const fits = [&](uint32_t i) {
+		Domain const &domain = domains[i];
 		if (kind == Kind::TYPE) return domain.type == token.value;
-		bool const base = kind == Kind::DISPOSABLE_TAG && domain.template_for_dispvms;
-		return (base || kind == Kind::TAG) && domain.tagged(token.value);
+		if (kind != Kind::TAG && kind != Kind::DISPOSABLE_TAG) return i == meant;
+		bool const base = kind == Kind::TAG || domain.template_for_dispvms;
+		return base && domain.tagged(token.value);
 	};
 	auto const set = [&](size_t row, bool matches) {
 		_rows[row * _words + number / 64] |= uint64_t{matches} << number % 64;
 	};
+	bool const disposables = kind == Kind::DISPOSABLE_OF || kind == Kind::DISPOSABLE_TAG;
+	// As written: upstream takes the name only for the default template, not its UUID.
+	bool const by_uuid = kind == Kind::DISPOSABLE_OF && token.value.starts_with(UUID_PREFIX);
 	for (uint32_t i = 0; i < _count; ++i) {
-		bool const itself = i == meant || fits(domains[i]);
-		bool const disposables = kind == Kind::DISPOSABLE_OF || kind == Kind::DISPOSABLE_TAG;
+		uint32_t const base = domains[i].disposables_of;
+		bool const standard = disposables && !by_uuid && base != NONE && fits(base);
 		bool const but_admin = kind == Kind::ANY && i != _system.admin();
-		set(i, (itself && !disposables) || but_admin || kind == Kind::EVERY);
-		set(_disposable_row(i), (itself && disposables) || all);
-		bool standard = all || kind == Kind::DISPOSABLE;
-		if (uint32_t const base = domains[i].disposables_of; base != NONE && disposables) {
-			// As written: upstream takes the name only for the default template, not its UUID.
-			standard = kind == Kind::DISPOSABLE_TAG ? fits(domains[base])
-													: token.value == domains[base].name;
-		}
-		set(_default_disposable_row(i), standard);
+		set(i, (!disposables && fits(i)) || but_admin || kind == Kind::EVERY);
+		set(_disposable_row(i), (disposables && fits(i)) || all);
+		set(_default_disposable_row(i), standard || all || kind == Kind::DISPOSABLE);
 	}
 	set(_default_disposable_row(_count), all || kind == Kind::DISPOSABLE);
 	set(_admin_row(), kind == Kind::EVERY || token.admin());
@@ -103,12 +102,12 @@ Denial Evaluator::_set_source(Request const &request, Call &call) const
 /* What the request says is the target. */
 Denial Evaluator::_set_target(std::string_view text, Call &call) const
 {
-	Token_result const parsed = parse_token(text.empty() ? "@default" : text, Position::REQUEST);
-	if (parsed.fault != Token_fault::OK) return Denial::BAD_TARGET;
-	Destination const wanted = _destination(parsed.token);
+	auto const parsed = parse_token(text.empty() ? "@default" : text, Position::REQUEST);
+	if (!parsed.ok()) return Denial::BAD_TARGET;
+	Destination const wanted = _destination(parsed.value());
 	switch (wanted.kind) {
 	case To::UNKNOWN:
-		if (parsed.token.kind == Kind::DISPOSABLE_OF) return Denial::NOT_A_TEMPLATE;
+		if (parsed.value().kind == Kind::DISPOSABLE_OF) return Denial::NOT_A_TEMPLATE;
 		// Who names what isn't there learns nothing from the answer: it is as if nothing was named.
 		return Denial::NOT_DENIED;
 	case To::DEFAULT: break;

@@ -51,11 +51,6 @@ constexpr std::array DIRECTIVES{
 	Directive{"!compat-4.0", 1},
 };
 
-// By position.
-constexpr std::array UNKNOWN{Kind::UNKNOWN_SOURCE, Kind::UNKNOWN_TARGET, Kind::UNKNOWN_REDIRECT};
-constexpr std::array MISPLACED{
-	Kind::SOURCE_NOT_HERE, Kind::TARGET_NOT_HERE, Kind::REDIRECT_NOT_HERE};
-
 } // namespace
 
 class Loader
@@ -365,15 +360,12 @@ private:
 	/* The number of a token, or NONE after a fault. */
 	Attempt<uint32_t> _token(Place place, Word const &word, Position position)
 	{
-		auto const [token, fault] = parse_token(word.text, position);
-		if (fault != Token_fault::OK) {
-			size_t const where = static_cast<size_t>(position);
-			TRY(_fault(fault == Token_fault::EMPTY  ? Kind::EMPTY_TOKEN
-					: fault == Token_fault::UNKNOWN ? UNKNOWN[where]
-													: MISPLACED[where],
-				place, word));
+		auto const parsed = parse_token(word.text, position);
+		if (!parsed.ok()) {
+			TRY(_fault(parsed.error(), place, word));
 			return NONE;
 		}
+		Token const &token = parsed.value();
 		uint32_t const next = _policy._tokens.size();
 		uint32_t const number = TRY(_policy._numbers.insert(next, token.text));
 		if (number == next) TRY(_policy._tokens.push_back(token));

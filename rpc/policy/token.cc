@@ -36,24 +36,31 @@ constexpr std::array WORDS{
 	Word{"@type:", Kind::TYPE, SOURCE | TARGET},
 };
 
+// By position.
+constexpr std::array UNKNOWN{Fault::Kind::UNKNOWN_SOURCE, Fault::Kind::UNKNOWN_TARGET,
+	Fault::Kind::UNKNOWN_REDIRECT, Fault::Kind::UNKNOWN_TARGET};
+constexpr std::array MISPLACED{Fault::Kind::SOURCE_NOT_HERE, Fault::Kind::TARGET_NOT_HERE,
+	Fault::Kind::REDIRECT_NOT_HERE, Fault::Kind::TARGET_NOT_HERE};
+
 } // namespace
 
-Token_result parse_token(std::string_view text, Position position)
+Attempt<Token, Fault::Kind> parse_token(std::string_view text, Position position)
 {
-	if (text.empty()) return {{}, Token_fault::EMPTY};
+	size_t const where = static_cast<size_t>(position);
+	if (text.empty()) return Fault::Kind::EMPTY_TOKEN;
 	if (text.starts_with(UUID_PREFIX))
-		return {{Kind::UUID, text.substr(UUID_PREFIX.size()), text}, Token_fault::OK};
+		return Token{Kind::UUID, text.substr(UUID_PREFIX.size()), text};
 	for (Word const &word : WORDS) {
 		bool const prefix = word.text.ends_with(':');
 		if (prefix ? !text.starts_with(word.text) : text != word.text) continue;
 		std::string_view const value = text.substr(word.text.size());
-		if (prefix && value.empty()) return {{}, Token_fault::EMPTY};
-		if (value.starts_with('@')) return {{}, Token_fault::UNKNOWN};
-		bool const fits = word.positions & in(position);
-		return {{word.kind, value, text}, fits ? Token_fault::OK : Token_fault::MISPLACED};
+		if (prefix && value.empty()) return Fault::Kind::EMPTY_TOKEN;
+		if (value.starts_with('@')) return UNKNOWN[where];
+		if (!(word.positions & in(position))) return MISPLACED[where];
+		return Token{word.kind, value, text};
 	}
-	if (text[0] == '@') return {{}, Token_fault::UNKNOWN};
-	return {{Kind::NAME, text, text}, Token_fault::OK};
+	if (text[0] == '@') return UNKNOWN[where];
+	return Token{Kind::NAME, text, text};
 }
 
 } // namespace bulkhead::policy

@@ -3,8 +3,7 @@
 // The words that a rule has for domains: `work`, `uuid:…`, `@anyvm`, `@tag:web`,
 // `@dispvm:@tag:web`.
 
-#include <cstdint>
-#include <string_view>
+#include "rpc/policy/fault.h"
 
 namespace bulkhead::policy {
 
@@ -46,20 +45,7 @@ enum class Position : uint8_t {
 	REQUEST,
 };
 
-enum class Token_fault : uint8_t {
-	OK,
-	UNKNOWN, // no such word at all
-	MISPLACED, // a word, but not one for this position
-	EMPTY, // nothing behind the colon, or no text at all
-};
-
-struct Token_result
-{
-	Token token{};
-	Token_fault fault = Token_fault::OK;
-};
-
-/* The token's views point into the text. */
-Token_result parse_token(std::string_view text, Position position);
+/* The token's views point into the text. Else: what is wrong with it where it stands. */
+Attempt<Token, Fault::Kind> parse_token(std::string_view text, Position position);
 
 } // namespace bulkhead::policy

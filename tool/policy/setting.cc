@@ -55,7 +55,8 @@ std::optional<Trouble> Policy_setting::describe(
 		for (policy::Token const &token : policy->tokens())
 			if (token.kind == Kind::NAME) domains.add(token.value);
 		for (std::string const &name : more)
-			if (policy::parse_token(name, policy::Position::REQUEST).token.kind == Kind::NAME)
+			if (auto const token = policy::parse_token(name, policy::Position::REQUEST);
+				token.ok() && token.value().kind == Kind::NAME)
 				domains.add(name);
 	}
 	auto made = domains.make(_heap);

@@ -127,14 +127,14 @@ public:
 	std::optional<std::string> target_of(Request const &request) const
 	{
 		if (request.target.empty()) return "@default";
-		Token_result const parsed = parse_token(request.target, Position::REQUEST);
-		if (parsed.fault != Token_fault::OK) return {};
-		if (parsed.token.kind == Token::Kind::DISPOSABLE_OF) {
-			Described const *const base = find(parsed.token.value);
+		auto const parsed = parse_token(request.target, Position::REQUEST);
+		if (!parsed.ok()) return {};
+		Token const &token = parsed.value();
+		if (token.kind == Token::Kind::DISPOSABLE_OF) {
+			Described const *const base = find(token.value);
 			if (!base || !base->template_for_dispvms) return {};
 		}
-		bool const name =
-			parsed.token.kind == Token::Kind::NAME || parsed.token.kind == Token::Kind::UUID;
+		bool const name = token.kind == Token::Kind::NAME || token.kind == Token::Kind::UUID;
 		return name && !find(request.target) ? "@default" : std::string(request.target);
 	}
 
