@@ -64,7 +64,6 @@ public:
 	bool start(Service &service, Env::Given_call call)
 	{
 		_params = {call.domain, call.port};
-		if (!_channel.adopt(std::move(call.end), qrexec::Side::SERVICE).ok()) return false;
 		_full_name = std::move(call.full_name);
 		_caller = std::move(call.caller);
 		std::string_view const name = _full_name;
@@ -74,9 +73,13 @@ public:
 		_call.caller = _caller;
 		_job.spin = _spin;
 		_root = _serve(_job, service, _call);
-		if (_root.start(_job, this).ok()) return true;
+		// Its turn comes before that in which the channel sends our greeting: an answer that is
+		// given at once goes along, and wakes the caller once.
+		if (_root.start(_job, this).ok() &&
+			_channel.adopt(std::move(call.end), qrexec::Side::SERVICE).ok())
+			return true;
 		_root = Root();
-		_channel.close();
+		_job.reset();
 		return false;
 	}
 

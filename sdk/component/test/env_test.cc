@@ -1,6 +1,8 @@
+#include "platform/linux/vchan/sealed_memory.h"
 #include "sdk/component/env.h"
 #include "sdk/component/inherited.h"
 #include "sdk/component/test/fake_broker.h"
+#include "vchan/endpoint.h"
 
 #include <gtest/gtest.h>
 
@@ -182,6 +184,28 @@ TEST_F(Env_test, who_calls_what_nobody_serves_is_told_so)
 	ask("vault", "test.Other", "x");
 	until([&] { return _answer.done; });
 	EXPECT_EQ(_answer.code, qrexec::EXIT_NO_SERVICE);
+}
+
+TEST_F(Env_test, what_a_service_says_at_once_goes_along_with_the_greeting)
+{
+	begin();
+	auto end = _broker.call("other", "vault", "test.Nothing");
+	ASSERT_TRUE(end.ok());
+	auto const memory = linux_host::Sealed_memory::map(end.value().memory.value());
+	ASSERT_TRUE(memory.ok());
+	auto const attached =
+		vchan::attach(memory.value().bytes(), end.value().generation, end.value().role);
+	ASSERT_TRUE(attached.ok());
+	vchan::Endpoint caller(attached.value(), end.value().bell);
+	auto const there = [&] {
+		auto const view = caller.peek();
+		return view.ok() ? view.value().size() : 0;
+	};
+	while (there() == 0)
+		if (!_loop.executor().run_one()) _loop.poll(NEVER_US);
+	size_t const first = there();
+	until([&] { return _broker.calls().empty(); });
+	EXPECT_EQ(there(), first);
 }
 
 TEST_F(Env_test, a_star_serves_what_nobody_else_does)
