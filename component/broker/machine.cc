@@ -21,6 +21,7 @@ namespace bulkhead::broker {
 namespace {
 
 using domain::Domain_plan;
+using domain::End;
 using domain::Sent;
 using domain::With;
 using linux_host::Gate;
@@ -57,7 +58,7 @@ int status_of_orphan(int process)
 	return told && info.mask & 1U << 3 ? info.exit_code : -1;
 }
 
-domain::End end_of(int status)
+End end_of(int status)
 {
 	if (status == -1) return {.text = "ended, nobody knows how", .clean = false};
 	if (WIFSIGNALED(status))
@@ -105,9 +106,9 @@ void Machine::_enter(Party party, Running running)
 
 void Machine::_follow_log(Party party, Running const &running)
 {
-	if (_logs.fd() >= 0 && running.log)
-		_logs.follow(
-			running.log.value(), _broker.find(party)->plan.log_bytes, _log_of(running.name));
+	if (_logs.fd() < 0 || !running.log) return;
+	Domain_plan const &plan = _broker.find(party)->plan;
+	_logs.follow(running.log.value(), plan.log_bytes, _log_of(plan.name));
 }
 
 /* From now on, or again. */
@@ -119,7 +120,7 @@ void Machine::_write_logs(uint64_t now_us)
 	for (auto const &[party, running] : _running) _follow_log(party, running);
 }
 
-bool Machine::start(Party party, Domain_plan const &plan, domain::End &end)
+bool Machine::start(Party party, Domain_plan const &plan, End &end)
 {
 	auto gates = Gate::make_pair();
 	int ends[2];
@@ -148,10 +149,8 @@ bool Machine::start(Party party, Domain_plan const &plan, domain::End &end)
 		return false;
 	}
 	_enter(party,
-		{.name = plan.name,
-			.gate = Gate(std::move(gates.value().first), Gate_takes::NOTHING),
+		{.gate = Gate(std::move(gates.value().first), Gate_takes::NOTHING),
 			.process = std::move(started.value()),
-			.cgroup = prepared.sandbox.cgroup,
 			.log = std::move(reads)});
 	return true;
 }
@@ -168,11 +167,8 @@ void Machine::_adopt(Domain_plan const &plan)
 	}
 	pid_t const number = pid_of(process->second.value());
 	_enter(party,
-		{.name = plan.name,
-			.gate = Gate(std::move(gate->second), Gate_takes::NOTHING),
+		{.gate = Gate(std::move(gate->second), Gate_takes::NOTHING),
 			.process = {.pid = number, .process = std::move(process->second)},
-			.adopted = true,
-			.cgroup = _cgroup_of(plan.name),
 			.log = std::move(_kept[plan.name + ".log"])});
 	_broker.adopt(party);
 }
@@ -212,7 +208,7 @@ void Machine::close(Party party)
 	if (domain::operators(party))
 		_running.erase(found);
 	else
-		_notify.forget(found->second.name + ".gate");
+		_notify.forget(_broker.find(party)->name + ".gate");
 }
 
 void Machine::kill(Party party)
@@ -279,8 +275,8 @@ Machine::Process Machine::process_of(Party party) const
 	if (found == _running.end()) return process;
 	Running const &running = found->second;
 	process.pid = running.process.pid;
-	std::ifstream group(running.cgroup + "/memory.current");
-	if (!running.cgroup.empty() && group >> process.memory_bytes) return process;
+	std::ifstream group(_cgroup_of(plan.name) + "/memory.current");
+	if (!_cgroup.empty() && group >> process.memory_bytes) return process;
 	uint64_t pages = 0;
 	std::ifstream("/proc/" + std::to_string(process.pid) + "/statm") >> pages >> pages;
 	process.memory_bytes = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
@@ -318,26 +314,20 @@ void Machine::_look_at_process(Party party)
 {
 	auto const found = _running.find(party);
 	if (found == _running.end()) return;
-	Running running;
 	int const process = found->second.process.process.value();
+	if (!ready(process, POLLIN, 0)) return;
 	siginfo_t how{};
-	int status = -1;
-	if (found->second.adopted) {
-		if (!ready(process, POLLIN, 0)) return;
-		status = status_of_orphan(process);
-	} else {
-		if (waitid(P_PIDFD, static_cast<id_t>(process), &how, WEXITED | WNOHANG) != 0 ||
-			!how.si_pid)
-			return;
-		status = how.si_code == CLD_EXITED ? how.si_status << 8 : how.si_status;
-	}
+	bool const ours = waitid(P_PIDFD, static_cast<id_t>(process), &how, WEXITED | WNOHANG) == 0;
+	if (ours && !how.si_pid) return;
+	int const status = how.si_code == CLD_EXITED ? how.si_status << 8 : how.si_status;
+	End const end = end_of(ours ? status : status_of_orphan(process));
 	close(party);
-	running = std::move(found->second);
-	_running.erase(found);
 	_unwatch(process);
-	linux_host::end(running.process, running.cgroup);
-	_forget(running.name);
-	_broker.ended(party, end_of(status));
+	std::string const name = _broker.find(party)->name;
+	linux_host::end(found->second.process, _cgroup_of(name));
+	_running.erase(found);
+	_forget(name);
+	_broker.ended(party, end);
 }
 
 void Machine::_meet_operator()

@@ -29,12 +29,9 @@ private:
 	/* Of a domain, or only the gate of an operator. */
 	struct Running
 	{
-		std::string name{};
 		linux_host::Gate gate{};
 		bool deaf = false; // has no room: isn't heard until it has
 		linux_host::Sandboxed process{};
-		bool adopted = false; // no child of ours
-		std::string cgroup{};
 		linux_host::Owned_fd log{};
 	};
 
