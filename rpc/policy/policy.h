@@ -14,11 +14,6 @@
 
 namespace bulkhead::policy {
 
-/* The places of a system that follows Qubes. */
-inline constexpr std::string_view RUNTIME_DIRECTORY = "/run/qubes/policy.d";
-inline constexpr std::string_view DIRECTORY = "/etc/qubes/policy.d";
-inline constexpr std::string_view COMPAT_DIRECTORY = "/etc/qubes-rpc/policy";
-
 /* How much a policy may be; and MOST_FILES; more is a fault (TOO_DEEP, TOO_MUCH). */
 inline constexpr size_t DEEPEST_INCLUDE = 32;
 inline constexpr size_t MOST_RULES = 200'000;

@@ -11,9 +11,8 @@ namespace bulkhead::policy {
 
 enum class Action : uint8_t { DENY, ALLOW, ASK };
 
+/* As a rule has them. */
 inline constexpr std::array<std::string_view, 3> ACTIONS{"deny", "allow", "ask"};
-
-constexpr std::string_view name_of(Action action) { return ACTIONS[static_cast<size_t>(action)]; }
 
 /* Instead of a service or argument: each. No service and no argument is called that. */
 inline constexpr std::string_view EACH = "*";

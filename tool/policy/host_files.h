@@ -9,6 +9,11 @@
 
 namespace bulkhead::tool {
 
+/* The places of a system that follows Qubes. */
+inline constexpr std::string_view RUNTIME_DIRECTORY = "/run/qubes/policy.d";
+inline constexpr std::string_view DIRECTORY = "/etc/qubes/policy.d";
+inline constexpr std::string_view COMPAT_DIRECTORY = "/etc/qubes-rpc/policy";
+
 class Host_files final : public policy::Files
 {
 private:

@@ -1,6 +1,7 @@
 #include "tool/policy/setting.h"
 
 #include "rpc/policy/text/fault_text.h"
+#include "rpc/policy/text/verdict_text.h"
 
 #include <fmt/format.h>
 #include <fstream>
@@ -29,7 +30,7 @@ void Policy_setting::load(Policy_options const &options)
 {
 	std::vector<std::string_view> directories(
 		options.directories.begin(), options.directories.end());
-	if (directories.empty()) directories = {policy::RUNTIME_DIRECTORY, policy::DIRECTORY};
+	if (directories.empty()) directories = {RUNTIME_DIRECTORY, DIRECTORY};
 	Host_files files;
 	policy = got(policy::Policy::load(_heap, files, directories, options.compat));
 }

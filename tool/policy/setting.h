@@ -19,7 +19,7 @@ namespace bulkhead::tool {
 struct Policy_options
 {
 	std::vector<std::string> directories{}; // the first counts first; empty: those of Qubes
-	std::string compat{policy::COMPAT_DIRECTORY};
+	std::string compat{COMPAT_DIRECTORY};
 	std::string domains{}; // a file; empty: those that rules name
 	bool json = false;
 };

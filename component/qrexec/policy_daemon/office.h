@@ -6,6 +6,7 @@
 #include "component/qrexec/policy_daemon/policy_source.h"
 #include "component/qrexec/policy_daemon/service_call.h"
 #include "component/qrexec/policy_daemon/system_source.h"
+#include "tool/policy/host_files.h"
 
 #include <map>
 
@@ -14,8 +15,8 @@ namespace bulkhead::qrexec {
 struct Office_options
 {
 	std::vector<std::string> policy{
-		std::string(policy::RUNTIME_DIRECTORY), std::string(policy::DIRECTORY)};
-	std::string compat{policy::COMPAT_DIRECTORY};
+		std::string(tool::RUNTIME_DIRECTORY), std::string(tool::DIRECTORY)};
+	std::string compat{tool::COMPAT_DIRECTORY};
 	System_source::Options system{};
 	Service_call::Ways ways{};
 	bool calls_within_domain = false; // an allow may have its source as its target

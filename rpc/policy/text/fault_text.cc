@@ -160,7 +160,6 @@ std::string_view nearest(std::string_view wrong, std::span<std::string_view cons
 std::string_view suggestion(Fault const &fault)
 {
 	using Kind = Fault::Kind;
-	static constexpr std::array<std::string_view, 3> ACTIONS{"allow", "deny", "ask"};
 	static constexpr std::array<std::string_view, 5> PARAMETERS{
 		"target", "default_target", "user", "notify", "autostart"};
 	static constexpr std::array<std::string_view, 2> BOOLEANS{"yes", "no"};

@@ -1,11 +1,12 @@
 #pragma once
 
-// Why a call is denied or can't be made, in words for people.
+// What becomes of a call, and why it is denied or can't be made, in words for people.
 
 #include "rpc/policy/evaluator.h"
 
 namespace bulkhead::policy {
 
+constexpr std::string_view name_of(Action action) { return ACTIONS[static_cast<size_t>(action)]; }
 std::string_view name_of(Denial denial);
 std::string_view name_of(Call_fault fault);
 
