@@ -27,6 +27,7 @@ Error error_of_errno(int number)
 	case EACCES:
 	case EPERM: return Error::DENIED;
 	case EPIPE:
+	case ENOTCONN:
 	case ECONNRESET: return Error::BROKEN_PIPE;
 	case ENOENT: return Error::NOT_FOUND;
 	case EEXIST: return Error::EXISTS;
@@ -38,9 +39,11 @@ Error error_of_errno(int number)
 	case EROFS: return Error::READ_ONLY;
 	case ENOSPC:
 	case EDQUOT: return Error::NO_SPACE;
+	case ENOBUFS:
 	case ENOMEM: return Error::OUT_OF_MEMORY;
 	case EMFILE:
-	case ENFILE: return Error::TOO_MANY_OPEN;
+	case ENFILE:
+	case ETOOMANYREFS: return Error::TOO_MANY_OPEN;
 	case ESPIPE: return Error::NOT_SEEKABLE;
 	case EOVERFLOW:
 	case EFBIG:

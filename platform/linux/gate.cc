@@ -14,16 +14,6 @@ constexpr size_t PARTS_MAX = 8; // of a message
 
 constexpr size_t CONTROL_BYTES = CMSG_SPACE(Gate::DESCRIPTORS_MAX * sizeof(int));
 
-Error send_error(int number)
-{
-	switch (number) {
-	case ETOOMANYREFS: return Error::TOO_MANY_OPEN;
-	case ENOBUFS: return Error::OUT_OF_MEMORY;
-	case ENOTCONN: return Error::BROKEN_PIPE;
-	default: return error_of_errno(number);
-	}
-}
-
 /* Takes the descriptors that came; false if there were more than fit. */
 bool take(msghdr const &header, std::span<Owned_fd> to, size_t &count)
 {
@@ -80,7 +70,7 @@ Attempt<void> send_with_descriptors(
 		rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
 		memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
 	}
-	if (sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return send_error(errno);
+	if (sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return error_of_errno(errno);
 	return Ok{};
 }
 

@@ -102,14 +102,10 @@ void say(Plan const &plan, Said const &said)
 
 void reset_signals()
 {
-	struct
-	{
-		void *handler, *flags, *restorer, *mask;
-	} const by_default{};
+	uint64_t const by_default[4]{}; // no handler, flags, restorer, mask
 	for (int signal = 1; signal <= 64; ++signal)
-		call(SYS_rt_sigaction, signal, &by_default, nullptr, sizeof(uint64_t));
-	uint64_t const none = 0;
-	call(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none);
+		call(SYS_rt_sigaction, signal, by_default, nullptr, sizeof(uint64_t));
+	call(SYS_rt_sigprocmask, SIG_SETMASK, by_default, nullptr, sizeof(uint64_t));
 }
 
 void confine(Plan &plan)

@@ -1,6 +1,5 @@
 #include "platform/linux/sandbox/plan.h"
 
-#include <cerrno>
 #include <climits>
 #include <cstdio>
 #include <fcntl.h>

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fcntl.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <set>
