@@ -3,6 +3,7 @@
 #include "component/broker/back_off.h"
 #include "component/broker/notify.h"
 #include "component/broker/plan/options.h"
+#include "component/broker/systemd/notify_socket.h"
 #include "platform/linux/clock.h"
 #include "platform/linux/gate.h"
 
@@ -18,7 +19,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 namespace bulkhead::broker {
@@ -37,7 +37,7 @@ private:
 	// By its name, so that a newer one takes over from an older one.
 	std::string _program = this_program();
 	int _ready_fd;
-	Owned_fd _systemd{};
+	Owned_fd _systemd = notify_socket();
 	linux_host::Monotonic_clock _clock{};
 	Owned_fd _signals{};
 	Descriptors _kept{};
@@ -49,7 +49,6 @@ private:
 	bool _ready = false; // at least once
 	bool _stopping = false;
 
-	void _find_systemd();
 	[[noreturn]] void _become_broker(pid_t keeper, Owned_fd socket);
 	bool _start();
 	bool _take_message();
@@ -73,20 +72,6 @@ Keeper::Keeper(char **arguments, int ready_fd) : _arguments(arguments), _ready_f
 		sigaddset(&mine, number);
 	sigprocmask(SIG_BLOCK, &mine, nullptr);
 	_signals.reset(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK));
-	_find_systemd();
-}
-
-/* If it has started this program. */
-void Keeper::_find_systemd()
-{
-	std::string_view const path = getenv("NOTIFY_SOCKET") ? getenv("NOTIFY_SOCKET") : "";
-	sockaddr_un to{.sun_family = AF_UNIX, .sun_path = {}};
-	if (path.empty() || path.size() >= sizeof(to.sun_path)) return;
-	memcpy(to.sun_path, path.data(), path.size());
-	if (path.front() == '@') to.sun_path[0] = 0;
-	_systemd.reset(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-	socklen_t const size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-	if (connect(_systemd.value(), reinterpret_cast<sockaddr *>(&to), size) != 0) _systemd.reset();
 }
 
 void Keeper::_become_broker(pid_t keeper, Owned_fd socket)

@@ -4,9 +4,8 @@
 #include "component/broker/plan/options.h"
 
 #include <csignal>
-#include <cstdio>
-#include <fcntl.h>
 #include <poll.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,20 +22,23 @@ void Logs::start(uint64_t now_us)
 	std::string program = this_program();
 	program.replace(program.rfind('/') + 1, program.npos, "bulkhead-log-writer");
 	auto pair = linux_host::Gate::make_pair();
-	_pid = pair.ok() ? fork() : -1;
-	if (_pid == 0) {
-		linux_host::Owned_fd const apart(
-			fcntl(pair.value().second.value(), F_DUPFD_CLOEXEC, LOG_WRITER_SOCKET + 1));
-		dup2(apart.value(), LOG_WRITER_SOCKET);
-		sigset_t none;
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, nullptr);
-		setsid();
-		execl(program.c_str(), program.c_str(), nullptr);
-		perror(("bulkhead-broker: error: " + program).c_str());
-		_exit(1);
-	}
-	if (_pid > 0) _writer = {std::move(pair.value().first), linux_host::Gate_takes::NOTHING};
+	if (!pair.ok()) return;
+	posix_spawn_file_actions_t actions;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, pair.value().second.value(), LOG_WRITER_SOCKET);
+	posix_spawnattr_t attributes;
+	posix_spawnattr_init(&attributes);
+	sigset_t none;
+	sigemptyset(&none);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
+	char *arguments[] = {program.data(), nullptr};
+	// Returns once nothing of ours is open there any more, the system's lock above all.
+	int const failed =
+		posix_spawn(&_pid, program.c_str(), &actions, &attributes, arguments, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	if (!failed) _writer = {std::move(pair.value().first), linux_host::Gate_takes::NOTHING};
 }
 
 void Logs::end()

@@ -21,7 +21,7 @@ public:
 	/* Ends it, after it has written all; waits for that a little. */
 	~Logs() { end(); }
 
-	/* One that can't be started ends. */
+	/* Has a descriptor then, unless it can't be started. */
 	void start(uint64_t now_us);
 	void end();
 
