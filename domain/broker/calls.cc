@@ -48,7 +48,7 @@ std::string Broker::_decide(Member const &caller, Trigger const &call, Domain *&
 {
 	if (!clean(call.service, IN_SERVICES) || !clean(call.target, IN_TARGETS) ||
 		!clean(call.source, IN_TARGETS) || call.service.size() > SERVICE_NAME_MAX)
-		return "a name in it is none";
+		return "the name of its target or service is malformed";
 	size_t const plus = std::min(call.service.find('+'), call.service.size());
 	std::string_view const service = call.service.substr(0, plus);
 	std::string_view name = call.target;

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <vector>
 
 namespace bulkhead::broker::test {
 namespace {
@@ -222,7 +223,7 @@ std::string System::outcome(linux_host::Channel_end end, int &exit_code)
 	if (!channel.adopt(std::move(end), qrexec::Side::CALLER).ok()) return {};
 	std::string text;
 	auto const carry = [](Job &j, qrexec::Loop_channel &c, std::string &to) -> Task<int> {
-		std::array<uint8_t, 4096> part;
+		std::vector<uint8_t> part(4096); // not in the frame
 		static_cast<void>(co_await c.finish(j));
 		while (true) {
 			auto const size = co_await c.read(j, part);

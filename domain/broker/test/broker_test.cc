@@ -98,7 +98,7 @@ TEST_F(Calls, are_refused_with_a_reason_that_only_the_operator_sees)
 	world.call("work", "dom0", "a.Admin");
 	expect_refused("work", "i", "of this system");
 	world.call("work", "vault", "a.Self/x");
-	expect_refused("work", "i", "a name in it is none");
+	expect_refused("work", "i", "the name of its target or service is malformed");
 	world.call(world.id("work"), "vault", "a.Self", "i", "web");
 	expect_refused("work", "i", "is no RemoteVM");
 	EXPECT_EQ(world.domain("work").calls_refused, 7u);

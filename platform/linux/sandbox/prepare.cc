@@ -127,7 +127,7 @@ Attempt<void> lacks(
 	Sandbox const &sandbox, Ability ability, std::string const &reason, std::string &why)
 {
 	if (std::ranges::find(sandbox.without, ability) != sandbox.without.end()) return Ok{};
-	why = std::string(name_of(ability)) + " is lacking: " + reason;
+	why = "this machine lacks " + std::string(name_of(ability)) + ": " + reason;
 	return Error::NOT_SUPPORTED;
 }
 

@@ -46,7 +46,7 @@ Task<void> use(Job &job, Client &client, unsigned which)
 		co_return co_await client.remove(job, "a", false);
 	}
 	default: {
-		uint8_t bytes[300]{};
+		static uint8_t bytes[300]{}; // not in the frame
 		CO_TRY_ASSIGN(Remote_file const file, co_await client.open(job, "a", {.write = true}));
 		CO_TRY(co_await client.read(job, file, bytes, 0));
 		CO_TRY(co_await client.write(job, file, bytes, 0));

@@ -273,12 +273,12 @@ TEST(Sandbox, refuses_to_do_without_what_it_was_not_told_it_may)
 	sandbox.cgroup = directory.path + "group"; // a directory where nothing is a limit
 	Ended const ended = run(sandbox);
 	EXPECT_EQ(ended.error, Error::NOT_SUPPORTED);
-	EXPECT_THAT(ended.why, HasSubstr("memory_limit is lacking: "));
+	EXPECT_THAT(ended.why, HasSubstr("lacks memory_limit: "));
 	EXPECT_THAT(ended.why, HasSubstr("has no controller \"memory\""));
 	EXPECT_FALSE(std::filesystem::exists(sandbox.cgroup));
 	Sandbox unfiltered = sandbox_of(INMATE, {}, {"@talk"});
 	unfiltered.system_calls = nullptr;
-	EXPECT_THAT(run(unfiltered).why, HasSubstr("seccomp is lacking"));
+	EXPECT_THAT(run(unfiltered).why, HasSubstr("lacks seccomp"));
 }
 
 TEST(Sandbox, limits_memory_and_processes_of_each_without_a_cgroup)
