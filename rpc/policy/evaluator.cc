@@ -58,11 +58,13 @@ void Evaluator::_compile(Token const &token, uint32_t number)
 		_rows[row * _words + number / 64] |= uint64_t{matches} << number % 64;
 	};
 	bool const disposables = kind == Kind::DISPOSABLE_OF || kind == Kind::DISPOSABLE_TAG;
-	// As written: upstream takes the name only for the default template, not its UUID.
-	bool const by_uuid = kind == Kind::DISPOSABLE_OF && token.value.starts_with(UUID_PREFIX);
 	for (uint32_t i = 0; i < _count; ++i) {
 		uint32_t const base = domains[i].disposables_of;
-		bool const standard = disposables && !by_uuid && base != NONE && fits(base);
+		// As written: upstream takes the name only for the default template, not its UUID.
+		bool const standard = base != NONE &&
+			(kind == Kind::DISPOSABLE_TAG
+					? fits(base)
+					: kind == Kind::DISPOSABLE_OF && token.value == domains[base].name);
 		bool const but_admin = kind == Kind::ANY && i != _system.admin();
 		set(i, (!disposables && fits(i)) || but_admin || kind == Kind::EVERY);
 		set(_disposable_row(i), (disposables && fits(i)) || all);

@@ -34,6 +34,7 @@ Attempt<void> System::_describe(Domain_description const &from)
 uint32_t System::with_uuid(std::string_view text) const
 {
 	if (text == ADMIN_UUID) return _admin;
+	if (_aliases) return find(text);
 	for (uint32_t i = 0; i < _domains.size(); ++i)
 		if (_domains[i].uuid == text) return i;
 	return NONE;
@@ -45,6 +46,7 @@ Attempt<Owned<System>> System::create(
 	Owned<System> system = TRY(create_owned<System>(allocator, allocator));
 	for (Domain_description const &description : descriptions) TRY(system->_describe(description));
 	system->_admin = TRY(system->_named(ADMIN_NAME));
+	system->_aliases = uuid_aliases;
 	// Behind all names: a name always means the domain that has it.
 	for (uint32_t i = 0; uuid_aliases && i < system->_domains.size(); ++i)
 		if (std::string_view const uuid = system->_domains[i].uuid; !uuid.empty())

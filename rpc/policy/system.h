@@ -45,6 +45,7 @@ private:
 	Table _numbers; // of domains, by name and "uuid:…"
 	Growing_list<Domain> _domains;
 	uint32_t _admin = NONE;
+	bool _aliases = false;
 
 	Attempt<uint32_t> _named(std::string_view name);
 	Attempt<void> _describe(Domain_description const &from);

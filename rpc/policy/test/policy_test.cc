@@ -344,6 +344,19 @@ TEST_F(Policy_system, without_aliases_knows_no_domain_by_uuid)
 		"allow web");
 }
 
+TEST_F(Policy_system, takes_a_name_that_looks_like_a_uuid_alike_in_rules_and_calls)
+{
+	std::string const uuid = "uuid:" + uuid_of(4);
+	domains[9].default_dispvm = uuid;
+	load("a * " + uuid + " @anyvm deny notify=no\na * * @anyvm allow\nb * odd @dispvm:" + uuid +
+		" deny notify=no\nb * * @dispvm allow\n");
+	EXPECT_EQ(line_of(*asker, asker->evaluate({.service = "a", .source = uuid, .target = "web"})),
+		"deny quietly");
+	EXPECT_EQ(
+		line_of(*asker, asker->evaluate({.service = "b", .source = "odd", .target = "@dispvm"})),
+		"deny quietly");
+}
+
 TEST_F(Policy_system, has_no_two_domains_of_one_name)
 {
 	std::vector<Domain_description> const twice{{.name = "work"}, {.name = "work"}};
