@@ -288,8 +288,8 @@ TEST_F(Policy_limits, running_out_of_memory_is_an_error_wherever_it_happens)
 	files.texts["p/x"] = "svc +a @tag:red @dispvm:@tag:red deny\n";
 	files.texts["c/svc+x"] = "work web allow\n";
 	size_t failures = 0;
-	for (size_t limit = 0;; limit += limit < 100'000 ? 128 : 4096) {
-		Heap small(limit);
+	for (size_t allocations = 0;; ++allocations) {
+		Heap small(allocations);
 		auto tight = Policy::load(small, files, DIRECTORIES, "c");
 		if (!tight.ok()) {
 			EXPECT_EQ(tight.error(), Error::OUT_OF_MEMORY);
@@ -301,10 +301,13 @@ TEST_F(Policy_limits, running_out_of_memory_is_an_error_wherever_it_happens)
 	}
 	EXPECT_GT(failures, 10);
 	policy = Policy::load(heap, files, DIRECTORIES, "c").value();
-	for (size_t limit = 0;; limit += 256) {
-		Heap small(limit);
+	for (size_t allocations = 0;; ++allocations) {
+		Heap small(allocations);
 		auto made = System::create(small, descriptions(domains));
-		if (!made.ok()) continue;
+		if (!made.ok()) {
+			EXPECT_EQ(made.error(), Error::OUT_OF_MEMORY);
+			continue;
+		}
 		auto tight = Asker::create(small, *policy, *made.value());
 		if (tight.ok()) break;
 		EXPECT_EQ(tight.error(), Error::OUT_OF_MEMORY);

@@ -13,15 +13,15 @@
 
 namespace bulkhead::policy::test {
 
-/* The heap; counts what is out, and may run dry. */
+/* The heap; counts what is out, and refuses from some allocation on. */
 class Heap final : public Allocator
 {
 private:
 	size_t _out = 0;
-	size_t _left;
+	size_t _left; // allocations
 
 public:
-	explicit Heap(size_t limit = std::numeric_limits<size_t>::max()) : _left(limit) {}
+	explicit Heap(size_t allocations = std::numeric_limits<size_t>::max()) : _left(allocations) {}
 	Heap(Heap const &) = delete;
 	~Heap() { BULKHEAD_ASSERT(_out == 0); }
 
@@ -29,12 +29,12 @@ public:
 
 	Attempt<std::span<std::byte>> allocate(size_t size, size_t align) override
 	{
-		if (size > _left) return Error::OUT_OF_MEMORY;
+		if (_left == 0) return Error::OUT_OF_MEMORY;
 		size_t const aligned = std::max(align, sizeof(void *));
 		void *const memory =
 			std::aligned_alloc(aligned, (std::max<size_t>(size, 1) + aligned - 1) & ~(aligned - 1));
 		if (!memory) return Error::OUT_OF_MEMORY;
-		_left -= size;
+		--_left;
 		_out += size;
 		return std::span<std::byte>(static_cast<std::byte *>(memory), size);
 	}
@@ -42,7 +42,6 @@ public:
 	void free(void *memory, size_t size) override
 	{
 		_out -= size;
-		_left += size;
 		std::free(memory);
 	}
 };
