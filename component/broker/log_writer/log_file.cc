@@ -24,6 +24,15 @@ std::string time_stamp()
 	return std::string(text.data(), size) + "." + ms.substr(1) + "Z ";
 }
 
+/* Whether a terminal would obey: a control character of ASCII, or the second byte of another in
+ * UTF-8. */
+bool obeyed(char before, char c)
+{
+	uint8_t const byte = static_cast<uint8_t>(c);
+	if (byte >= 0x80 && byte < 0xa0) return before == '\xc2';
+	return (byte < ' ' && c != '\n' && c != '\t') || byte == 0x7f;
+}
+
 } // namespace
 
 Log_file::Log_file(std::string path, uint64_t bytes_max, linux_host::Owned_fd pipe)
@@ -40,7 +49,19 @@ void Log_file::_open(int flags)
 	_size = end > 0 ? static_cast<uint64_t>(end) : 0;
 }
 
+/* In parts that fit into a file, which end with a line unless a line is longer. */
 void Log_file::_write(std::string_view text)
+{
+	while (text.size() > _bytes_max) {
+		size_t const line = text.rfind('\n', _bytes_max - 1);
+		size_t const size = line == text.npos ? _bytes_max : line + 1;
+		_append(text.substr(0, size));
+		text.remove_prefix(size);
+	}
+	_append(text);
+}
+
+void Log_file::_append(std::string_view text)
 {
 	if (!_file) _open(0);
 	if (_size > 0 && _size + text.size() > _bytes_max) {
@@ -70,9 +91,8 @@ std::string Log_file::_lines(std::string_view text)
 	for (char const c : text) {
 		if (!_in_line) lines += stamp;
 		_in_line = c != '\n';
-		bool const control =
-			(static_cast<unsigned char>(c) < ' ' && c != '\n' && c != '\t') || c == 127;
-		lines += control ? '?' : c;
+		lines += obeyed(_last, c) ? '?' : c;
+		_last = c;
 	}
 	return lines;
 }

@@ -36,10 +36,12 @@ private:
 	uint64_t _filled_us = 0;
 	uint64_t _resumes_us = 0;
 	bool _in_line = false;
+	char _last = '\n';
 	std::string _trouble{};
 
 	void _open(int flags);
 	void _write(std::string_view text);
+	void _append(std::string_view text);
 	std::string _lines(std::string_view text);
 	void _refill(uint64_t now_us);
 

@@ -18,6 +18,7 @@ namespace {
 using linux_host::Owned_fd;
 
 constexpr uint64_t HANG_US = 30'000'000;
+constexpr size_t FILE_BYTES = 65536;
 
 std::string text_of_file(std::filesystem::path const &path)
 {
@@ -60,7 +61,7 @@ protected:
 	{
 		int ends[2];
 		EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-		std::string const text = "65536 " + path();
+		std::string const text = std::to_string(FILE_BYTES) + " " + path();
 		Bytes const message[] = {bytes_of(text)};
 		EXPECT_TRUE(_gate.send(message, {ends, 1}).ok());
 		return {Owned_fd(ends[1]), Owned_fd(ends[0])};
@@ -119,6 +120,39 @@ TEST_F(A_log_writer, is_through_with_the_pipe_of_before_when_a_domain_starts_ane
 	EXPECT_TRUE(until([&] { return text_of_file(path()).ends_with("Z after\n"); }));
 	EXPECT_EQ(watched(), 2U);
 	EXPECT_NE(text_of_file(path()).find("Z before\n"), std::string::npos);
+	EXPECT_EQ(exit_code(), 0);
+}
+
+TEST_F(A_log_writer, leaves_nothing_that_a_terminal_obeys)
+{
+	auto [writes, reads] = followed_pipe();
+	// The control characters of Latin 1 are two bytes in UTF-8; they may come one at a time.
+	std::string_view const text = "\x1b[31m \x7f \u009b31m \u00e4\u00a0 \xc2";
+	ASSERT_EQ(write(writes.value(), text.data(), text.size()), ssize_t(text.size()));
+	ASSERT_TRUE(until([&] { return text_of_file(path()).ends_with('\xc2'); }));
+	ASSERT_EQ(write(writes.value(), "\x9d\n", 2), 2);
+	EXPECT_TRUE(until([&] {
+		return text_of_file(path()).ends_with("Z ?[31m ? \xc2?31m \u00e4\u00a0 \xc2?\n");
+	})) << text_of_file(path());
+	EXPECT_EQ(exit_code(), 0);
+}
+
+TEST_F(A_log_writer, keeps_within_its_size_whatever_the_lines_are)
+{
+	auto [writes, reads] = followed_pipe();
+	// Empty lines, each of which gets its time; then one that is longer than the file may be.
+	std::string const lines(60'000, '\n');
+	std::string const line(200'000, 'x');
+	for (std::string const &text : {lines, line, std::string("\nlast\n")})
+		for (size_t at = 0; at < text.size();) {
+			ssize_t const size = write(writes.value(), text.data() + at, text.size() - at);
+			ASSERT_GT(size, 0);
+			at += static_cast<size_t>(size);
+			EXPECT_LE(text_of_file(path()).size(), FILE_BYTES);
+		}
+	EXPECT_TRUE(until([&] { return text_of_file(path()).ends_with("Z last\n"); }));
+	EXPECT_LE(text_of_file(path()).size(), FILE_BYTES);
+	EXPECT_LE(text_of_file(path() + ".1").size(), FILE_BYTES);
 	EXPECT_EQ(exit_code(), 0);
 }
 
