@@ -388,7 +388,7 @@ void Machine::_tell_state(uint64_t now_us)
 	};
 	bool const now_ready = !_ready && std::ranges::none_of(_broker.domains(), awaited);
 	if (now_us < _sign_due_us && !now_ready) return;
-	_sign_due_us = now_us + SIGN_OF_LIFE_US;
+	_sign_due_us = now_us + _options.sign_of_life_us;
 	auto const running =
 		std::ranges::count(_broker.domains(), domain::State::RUNNING, &domain::Domain::state);
 	_notify.tell("STATUS=" + std::to_string(running) + " of " +

@@ -25,7 +25,6 @@ inline constexpr std::string_view FORGET = "forget ";
 inline constexpr int KEEPER_ENDED = SIGUSR1;
 
 /* A keeper that hears nothing for longer takes its broker for one that hangs. */
-inline constexpr uint64_t SIGN_OF_LIFE_US = 10'000'000;
 inline constexpr uint64_t SILENCE_US = 30'000'000;
 
 /* By name. */

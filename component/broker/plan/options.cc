@@ -2,6 +2,7 @@
 
 #include "platform/linux/runtime_directory.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -57,6 +58,15 @@ Options misuse(std::string_view what)
 	return finish("bulkhead-broker: see bulkhead-broker --help\n", WRONG_USE);
 }
 
+/* Twice as often as systemd waits for (sd_watchdog_enabled(3)), if it does and that is sooner. */
+uint64_t sign_of_life_us(uint64_t otherwise_us)
+{
+	constexpr uint64_t LEAST_US = 10'000;
+	char const *const text = getenv("WATCHDOG_USEC");
+	uint64_t const limit_us = text ? strtoull(text, nullptr, 10) : 0;
+	return limit_us ? std::clamp(limit_us / 2, LEAST_US, otherwise_us) : otherwise_us;
+}
+
 std::string absolute(char const *path)
 {
 	std::array<char, PATH_MAX> whole;
@@ -108,6 +118,7 @@ Options read_options(int argc, char **argv)
 			settings.manifest = absolute(argv[optind]);
 			if (settings.run_directory.empty())
 				settings.run_directory = linux_host::runtime_directory();
+			settings.sign_of_life_us = sign_of_life_us(settings.sign_of_life_us);
 			return settings;
 		}
 	}

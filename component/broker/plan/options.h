@@ -2,7 +2,9 @@
 
 // The command line of bulkhead-broker.
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace bulkhead::broker {
 
@@ -16,6 +18,7 @@ struct Options
 	int ready_fd = -1; // -1: none
 	bool check = false;
 	bool verbose = false;
+	uint64_t sign_of_life_us = 10'000'000; // between two; sooner if systemd's watchdog wants that
 	int exit_code = -1; // what there was to say has been said; -1: go on
 };
 Options read_options(int argc, char **argv);

@@ -17,6 +17,9 @@ inline constexpr int WORDS = 256;
 /* User and group of every sandbox, as seen from inside. */
 inline constexpr unsigned INSIDE_ID = 1000;
 
+/* On the host, where there is no other: owns nothing. */
+inline constexpr uid_t NOBODY = 65534;
+
 /* Something in the root. Of scratch the source is empty; targets have no '/' at their start. */
 struct Place : Sandbox::Bind
 {

@@ -19,7 +19,6 @@ namespace {
 
 constexpr int START_LIMIT_S = 20; // for file systems that don't answer
 constexpr int END_LIMIT_MS = 5000;
-constexpr uid_t NOBODY = 65534;
 
 bool kill_process(int process)
 {

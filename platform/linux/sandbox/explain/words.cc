@@ -16,8 +16,6 @@ namespace sandbox {
 
 namespace {
 
-constexpr uid_t NOBODY = 65534;
-
 /* Whether `file` of a group has the name of a controller; else `why`. */
 bool controls(std::string const &group, char const *file, std::string const &name, std::string &why)
 {
