@@ -51,6 +51,7 @@ void Agent_connection::close()
 	_reader.reset();
 	_queue.clear();
 	_sent = 0;
+	_taken = 0;
 	_present = _greeted = _overflowed = false;
 	_lost = true;
 	++_generation;
@@ -168,6 +169,7 @@ void Agent_connection::_flush()
 		auto const written = _transport->try_write({&view, 1});
 		if (written.ok()) {
 			_sent += written.value();
+			_taken += written.value();
 			continue;
 		}
 		// Whatever else it is, the next read says so.

@@ -66,6 +66,7 @@ private:
 
 	std::vector<uint8_t> _queue{};
 	size_t _sent = 0; // of it
+	uint64_t _taken = 0; // bytes, by this agent
 
 	void ready(uint32_t events) override;
 	void posted() override;
@@ -98,6 +99,10 @@ public:
 	void send(Type type, std::initializer_list<Bytes> parts);
 
 	size_t queued() const { return _queue.size() - _sent; }
+
+	/* Bytes that this agent's ring has taken, and what that will be with all that is queued. */
+	uint64_t taken() const { return _taken; }
+	uint64_t taken_with_queued() const { return _taken + queued(); }
 };
 
 } // namespace bulkhead::qrexec

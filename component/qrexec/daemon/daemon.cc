@@ -218,8 +218,20 @@ void Daemon::when_room(Waits_for_room &waiter)
 
 void Daemon::no_longer(Waits_for_room &waiter) { std::erase(_waiting, &waiter); }
 
+void Daemon::when_taken(Visit &visit) { _told.push_back({_agent.taken_with_queued(), &visit}); }
+
+void Daemon::no_longer_when_taken(Visit &visit)
+{
+	std::erase_if(_told, [&](Told const &told) { return told.visit == &visit; });
+}
+
 void Daemon::agent_took()
 {
+	while (!_told.empty() && _told.front().when <= _agent.taken()) {
+		Visit &visit = *_told.front().visit;
+		_told.pop_front();
+		visit.taken();
+	}
 	while (!_waiting.empty() && _agent.room_for(_waiting.front()->bytes())) {
 		Waits_for_room &waiter = *_waiting.front();
 		_waiting.pop_front();

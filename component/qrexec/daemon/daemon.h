@@ -48,6 +48,12 @@ private:
 	std::list<std::unique_ptr<Requested_call>> _calls{};
 	size_t _requested_bytes = 0; // of the calls
 	std::deque<Waits_for_room *> _waiting{};
+	struct Told
+	{
+		uint64_t when; // the agent has taken so many bytes
+		Visit *visit;
+	};
+	std::deque<Told> _told{}; // in the order of the agent's queue
 	std::list<std::unique_ptr<Visit>> _left{}; // destroyed when nobody is in them
 	std::list<std::unique_ptr<Requested_call>> _over{};
 	std::unordered_map<pid_t, bool> _host_services{};
@@ -73,6 +79,8 @@ private:
 	void when_room(Waits_for_room &) override;
 	void no_longer(Waits_for_room &) override;
 	void send_to_agent(Type type, Exec_params params, Bytes text) override;
+	void when_taken(Visit &visit) override;
+	void no_longer_when_taken(Visit &visit) override;
 	uint32_t domain() const override { return _settings.domain; }
 	std::string const &default_user() const override { return _settings.default_user; }
 	bool answered_by_client(std::string_view ident) override;

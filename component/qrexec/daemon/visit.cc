@@ -31,7 +31,7 @@ bool Visit::start()
 	_greet();
 	if (!_loop.add(*this, _socket.value(), 0).ok()) return false;
 	ready(0);
-	if (_state == State::OVER || _state == State::RUNNING) return true;
+	if (_state == State::OVER || _state == State::TELLING) return true;
 	if (!_send({})) return false;
 	return _state == State::WAITING || _loop.change(*this, EPOLLIN).ok();
 }
@@ -40,6 +40,7 @@ void Visit::leave()
 {
 	if (_state == State::OVER) return;
 	if (_state == State::WAITING) _host.no_longer(*this);
+	if (_state == State::TELLING) _host.no_longer_when_taken(*this);
 	_state = State::OVER;
 	(void)_send({});
 	_loop.remove(*this);
@@ -141,16 +142,25 @@ size_t Visit::bytes() const { return Header::BYTES + Exec_params::BYTES + _text.
 
 void Visit::go_on()
 {
-	_state = State::RUNNING;
-	if (_params.port == 0 && !_answer()) return;
+	if (_params.port == 0 && !_take_port()) return;
+	_state = State::TELLING;
 	_host.send_to_agent(
 		_type, _params, {reinterpret_cast<uint8_t const *>(_text.data()), _text.size()});
 	_text = {};
+	_host.when_taken(*this);
+}
+
+// The answer goes after the agent's message: were it the other way round, a caller would wait for
+// a domain that has heard nothing if the daemon died in between.
+void Visit::taken()
+{
+	_state = State::RUNNING;
+	bool const heard = _lease ? _answer() : _send({});
+	if (!heard) return leave();
 	(void)_loop.change(*this, EPOLLIN);
 }
 
-// Where the other side of the call is; false: the visit is over.
-bool Visit::_answer()
+bool Visit::_take_port()
 {
 	_lease = _host.ports().take(_params.domain, this);
 	if (!_lease) {
@@ -158,15 +168,18 @@ bool Visit::_answer()
 		return false;
 	}
 	_params.port = _lease->port;
+	return true;
+}
+
+// Where the other side of the call is. False: nobody is there to hear it; the agent says when the
+// port is free.
+bool Visit::_answer()
+{
 	std::array<uint8_t, Header::BYTES + Exec_params::BYTES> answer{};
 	encode(Header{static_cast<uint32_t>(_type), Exec_params::BYTES},
 		std::span(answer).first<Header::BYTES>());
 	encode(Exec_params{_host.domain(), _params.port}, std::span(answer).last<Exec_params::BYTES>());
-	if (_send(answer)) return true;
-	// The agent was told nothing, so the port is free.
-	(void)_host.ports().ended({_params.domain, _params.port});
-	leave();
-	return false;
+	return _send(answer);
 }
 
 } // namespace bulkhead::qrexec

@@ -42,6 +42,9 @@ public:
 		virtual void when_room(Waits_for_room &) = 0;
 		virtual void no_longer(Waits_for_room &) = 0;
 		virtual void send_to_agent(Type type, Exec_params params, Bytes text) = 0;
+		/* The agent will read all that was sent so far, even if the daemon dies now: told later. */
+		virtual void when_taken(Visit &) = 0;
+		virtual void no_longer_when_taken(Visit &) = 0;
 		virtual uint32_t domain() const = 0;
 		virtual std::string const &default_user() const = 0;
 		/* Whether a request with this ident waits for an answer; it has one now. */
@@ -54,7 +57,7 @@ public:
 	std::list<std::unique_ptr<Visit>>::iterator place{};
 
 private:
-	enum class State : uint8_t { GREETING, WAITING, RUNNING, OVER };
+	enum class State : uint8_t { GREETING, WAITING, TELLING, RUNNING, OVER };
 
 	// As much as the agent can be sent.
 	struct Inbox
@@ -85,6 +88,7 @@ private:
 	void _take(Message_reader::Message const &message);
 	void _take_request();
 	void _replace_default_user();
+	bool _take_port();
 	bool _answer();
 	void _complain(std::string_view what);
 
@@ -96,6 +100,9 @@ public:
 
 	/* Begins. False: it can't be watched. */
 	bool start();
+
+	/* The agent has been told of the call. */
+	void taken();
 
 	/* Ends it; the program sees the end of its connection. */
 	void leave();

@@ -233,6 +233,32 @@ TEST_P(Qrexec_daemon, puts_the_domains_user_for_the_default_one)
 	EXPECT_EQ(port_for(0), 513u);
 }
 
+TEST_P(Qrexec_daemon, promises_no_call_that_its_agent_wouldnt_hear_of_if_it_were_killed)
+{
+	start();
+	std::string const command = "user:" + std::string(3000, 'x'); // the agent's ring has 4096 bytes
+	std::vector<Wire> clients;
+	for (int i = 0; i < 6; ++i)
+		clients.emplace_back(client()).send(EXEC_CMDLINE, call(0, command));
+	for (int i = 0; i < 2; ++i) (void)client(); // it has looked at all of them
+	world.kill(*daemon);
+	std::vector<uint32_t> promised, heard;
+	for (Wire &wire : clients)
+		if (auto const answer = wire.receive()) promised.push_back(number_at(answer->body, 4));
+	// The last of them may be cut off.
+	size_t const bytes = 8 + call(0, command).size();
+	std::string const rest = agent.receive_rest();
+	for (size_t at = 0; at + bytes <= rest.size(); at += bytes)
+		heard.push_back(number_at(rest, at + 8 + 4));
+	EXPECT_FALSE(promised.empty());
+	ASSERT_LE(promised.size(), heard.size());
+	heard.resize(promised.size());
+	EXPECT_EQ(promised, heard);
+	agent.close();
+	start();
+	expect_served();
+}
+
 TEST_P(Qrexec_daemon, hands_out_ports_that_tell_directions_apart)
 {
 	start();

@@ -26,7 +26,7 @@ namespace {
 constexpr char RULES[] = "domains";
 constexpr size_t RULES_MAX_BYTES = 64 * 1024;
 constexpr size_t FAULTS_SHOWN = 20;
-constexpr unsigned LOCK_PATIENCE_MS = 1000;
+constexpr unsigned LOCK_PATIENCE_MS = 10'000;
 constexpr int BACKLOG = 16; // clients and other servers' looks that may wait
 
 std::string environment(char const *name)
