@@ -238,8 +238,7 @@ TEST_P(Qrexec_daemon, promises_no_call_that_its_agent_wouldnt_hear_of_if_it_were
 	start();
 	std::string const command = "user:" + std::string(3000, 'x'); // the agent's ring has 4096 bytes
 	std::vector<Wire> clients;
-	for (int i = 0; i < 6; ++i)
-		clients.emplace_back(client()).send(EXEC_CMDLINE, call(0, command));
+	for (int i = 0; i < 6; ++i) clients.emplace_back(client()).send(EXEC_CMDLINE, call(0, command));
 	for (int i = 0; i < 2; ++i) (void)client(); // it has looked at all of them
 	world.kill(*daemon);
 	std::vector<uint32_t> promised, heard;
