@@ -135,14 +135,6 @@ Attempt<void, Error> Endpoint::_may_write()
 	return Ok{};
 }
 
-Attempt<void, Error> Endpoint::_may_read() const
-{
-	if (_fault) return *_fault;
-	if (in_capacity() == 0) return Error::ONE_WAY;
-	if (_own_life == Life::CLOSED) return Error::CLOSED;
-	return Ok{};
-}
-
 // What a ring says; a lie of the peer's there ends the channel.
 template <typename T>
 Attempt<T, Error> Endpoint::_checked(Attempt<T, Error> said)
@@ -158,22 +150,17 @@ Attempt<size_t, Error> Endpoint::_moved(Attempt<size_t, Error> said, uint32_t re
 }
 
 // How many bytes there are; no fewer will be reported than were committed before the peer's end.
-Attempt<size_t, Error> Endpoint::_available(size_t wanted)
-{
-	TRY(_may_read());
-	size_t const there = TRY(_checked(_in.available(wanted)));
-	if (there >= wanted) return there;
-	TRY(_look_at_peer());
-	if (!_peer_ended()) return there;
-	// It may have produced between our look at its index and that at its life: look again.
-	return _checked(_in.available(wanted));
-}
-
 Attempt<size_t, Error> Endpoint::_data_or_wait(size_t wanted)
 {
-	TRY(_may_read());
+	if (_fault) return *_fault;
+	if (in_capacity() == 0) return Error::ONE_WAY;
+	if (_own_life == Life::CLOSED) return Error::CLOSED;
 	if (wanted > in_capacity()) return Error::TOO_LONG;
-	size_t const there = TRY(_available(wanted));
+	size_t there = TRY(_checked(_in.available(wanted)));
+	if (there >= wanted) return there;
+	TRY(_look_at_peer());
+	// It may have produced between our look at its index and that at its life: look again.
+	if (_peer_ended()) there = TRY(_checked(_in.available(wanted)));
 	if (there >= wanted || _peer_life >= Life::FINISHED) return there;
 	if (!_peer_dead) return Error::WOULD_BLOCK;
 	if (!there) return Error::PEER_DEAD;
@@ -215,19 +202,6 @@ Attempt<size_t, Error> Endpoint::try_receive(std::span<Mutable_bytes const> to)
 	size_t const there = TRY(_data_or_wait(wanted));
 	if (there < wanted) return _peer_dead ? Error::PEER_DEAD : Error::PEER_CLOSED;
 	return _moved(_in.transfer(to), sleep_for::ROOM);
-}
-
-Attempt<size_t, Error> Endpoint::readable()
-{
-	size_t const there = TRY(_available(ALL));
-	if (there == 0 && _peer_dead && _peer_life < Life::FINISHED) return Error::PEER_DEAD;
-	return there;
-}
-
-Attempt<size_t, Error> Endpoint::writable()
-{
-	TRY(_may_write());
-	return _checked(_out.available());
 }
 
 Attempt<Pieces<Mutable_bytes>, Error> Endpoint::reserve(size_t max)

@@ -74,11 +74,9 @@ private:
 	Attempt<void, Error> _look_at_peer();
 	bool _peer_ended() const { return _peer_dead || _peer_life >= Life::FINISHED; }
 	Attempt<void, Error> _may_write();
-	Attempt<void, Error> _may_read() const;
 	template <typename T>
 	Attempt<T, Error> _checked(Attempt<T, Error>);
 	Attempt<size_t, Error> _moved(Attempt<size_t, Error>, uint32_t reason);
-	Attempt<size_t, Error> _available(size_t wanted);
 	Attempt<size_t, Error> _room_or_wait(size_t wanted);
 	Attempt<size_t, Error> _data_or_wait(size_t wanted);
 
@@ -134,13 +132,6 @@ public:
 	Attempt<size_t, Error> try_read(Mutable_bytes to) { return try_read({&to, 1}); }
 	Attempt<size_t, Error> try_receive(std::span<Mutable_bytes const> to);
 	Attempt<size_t, Error> try_receive(Mutable_bytes to) { return try_receive({&to, 1}); }
-
-	/*
-	 * How many bytes can be read (0 also at the end of the stream) and written now, after a look at
-	 * the peer's index. Errors: those of `try_read` and `try_write` without WOULD_BLOCK.
-	 */
-	Attempt<size_t, Error> readable();
-	Attempt<size_t, Error> writable();
 
 	/*
 	 * Zero-copy, see Producer and Consumer: an empty view where the others would block. `reserve`

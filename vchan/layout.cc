@@ -16,24 +16,6 @@ uint32_t ceiling(uint32_t bytes) { return bytes ? std::bit_ceil(bytes) : 0; }
 
 size_t in_pages(uint32_t bytes) { return (bytes + PAGE - 1) & ~(PAGE - 1); }
 
-Attempt<void, Error> usable(std::span<std::byte> region)
-{
-	if (region.size() < PAGE) return Error::REGION_TOO_SMALL;
-	if (reinterpret_cast<uintptr_t>(region.data()) % CACHE_LINE != 0) return Error::MISALIGNED;
-	return Ok{};
-}
-
-Attachment view(std::span<std::byte> region, Sizes sizes, uint32_t generation, Role role)
-{
-	Control &control = *std::launder(reinterpret_cast<Control *>(region.data()));
-	uint8_t *const rings = reinterpret_cast<uint8_t *>(region.data()) + PAGE;
-	std::span<uint8_t> const to_client{rings, sizes.to_client};
-	std::span<uint8_t> const to_server{rings + in_pages(sizes.to_client), sizes.to_server};
-	if (role == Role::SERVER)
-		return {&control.server, &control.client, to_client, to_server, generation, role};
-	return {&control.client, &control.server, to_server, to_client, generation, role};
-}
-
 } // namespace
 
 Attempt<Sizes, Error> rounded(Sizes sizes)
@@ -62,19 +44,12 @@ Attempt<void, Error> format(Control &control, Sizes sizes, uint32_t generation)
 	return Ok{};
 }
 
-Attempt<Attachment, Error> format(std::span<std::byte> region, Sizes wanted, uint32_t generation)
-{
-	Sizes const sizes = TRY(rounded(wanted));
-	TRY(usable(region));
-	if (region.size() < region_bytes(sizes)) return Error::REGION_TOO_SMALL;
-	TRY(format(*::new (static_cast<void *>(region.data())) Control{}, sizes, generation));
-	return view(region, sizes, generation, Role::SERVER);
-}
-
 Attempt<Attachment, Error> attach(std::span<std::byte> region, uint32_t generation, Role role)
 {
-	TRY(usable(region));
-	Header const &header = std::launder(reinterpret_cast<Control *>(region.data()))->header;
+	if (region.size() < PAGE) return Error::REGION_TOO_SMALL;
+	if (reinterpret_cast<uintptr_t>(region.data()) % CACHE_LINE != 0) return Error::MISALIGNED;
+	Control &control = *std::launder(reinterpret_cast<Control *>(region.data()));
+	Header const &header = control.header;
 	constexpr auto RELAXED = std::memory_order_relaxed;
 	if (header.magic.load(std::memory_order_acquire) != MAGIC) return Error::BAD_MAGIC;
 	if (header.version.load(RELAXED) != VERSION) return Error::BAD_VERSION;
@@ -83,7 +58,12 @@ Attempt<Attachment, Error> attach(std::span<std::byte> region, uint32_t generati
 	if (header.generation.load(RELAXED) != generation || generation > GENERATION_MAX)
 		return Error::BAD_GENERATION;
 	if (region.size() < region_bytes(sizes)) return Error::REGION_TOO_SMALL;
-	return view(region, sizes, generation, role);
+	uint8_t *const rings = reinterpret_cast<uint8_t *>(region.data()) + PAGE;
+	std::span<uint8_t> const to_client{rings, sizes.to_client};
+	std::span<uint8_t> const to_server{rings + in_pages(sizes.to_client), sizes.to_server};
+	if (role == Role::SERVER)
+		return Attachment{&control.server, &control.client, to_client, to_server, generation};
+	return Attachment{&control.client, &control.server, to_server, to_client, generation};
 }
 
 } // namespace bulkhead::vchan

@@ -59,14 +59,7 @@ struct Control
 	alignas(CACHE_LINE) Side server;
 	alignas(CACHE_LINE) Side client;
 };
-
-static_assert(offsetof(Header, magic) == 0 && offsetof(Header, version) == 4);
-static_assert(offsetof(Header, to_client_bytes) == 8 && offsetof(Header, to_server_bytes) == 12);
-static_assert(offsetof(Header, generation) == 16);
-static_assert(offsetof(Side, produced) == 0 && offsetof(Side, consumed) == 64);
-static_assert(offsetof(Side, sleep) == 128 && offsetof(Side, life) == 132 && sizeof(Side) == 192);
-static_assert(offsetof(Control, header) == 0 && offsetof(Control, server) == 64);
-static_assert(offsetof(Control, client) == 256 && sizeof(Control) == 448);
+static_assert(sizeof(Side) == 192 && sizeof(Control) == 448);
 
 /* Bits 0..2 of the word `sleep`: what a side sleeps for. Bits 3..31: the ticket of this sleep. */
 namespace sleep_for {
@@ -105,8 +98,9 @@ Attempt<Sizes, Error> rounded(Sizes);
 size_t region_bytes(Sizes);
 
 /*
- * The server's first step in memory that it hasn't mapped: the words that go to its start, of sizes
- * that are rounded. Error: BAD_GENERATION (above GENERATION_MAX).
+ * The server's first step, before anybody else has the region, all of whose bytes are 0: the words
+ * that go to its start, of sizes that are rounded. The generation tells this connection from
+ * earlier ones in the same place. Error: BAD_GENERATION (above GENERATION_MAX).
  */
 Attempt<void, Error> format(Control &, Sizes, uint32_t generation);
 
@@ -120,20 +114,12 @@ struct Attachment
 	std::span<uint8_t> out; // the ring to the peer; empty: there is none
 	std::span<uint8_t> in;
 	uint32_t generation;
-	Role role;
 };
 
 /*
- * The server's first step, before anybody else has the region: writes header and words. Sizes are
- * rounded; the generation (0 … GENERATION_MAX) tells this connection from earlier ones in the same
- * place. Errors: BAD_SIZE, REGION_TOO_SMALL, MISALIGNED, BAD_GENERATION (out of range).
- */
-Attempt<Attachment, Error> format(std::span<std::byte> region, Sizes, uint32_t generation);
-
-/*
- * The client's first step. Everything that the server wrote is read once and checked against the
- * true size of the region and the generation that the broker told. So does a server whose region
- * somebody else has formatted for both. Errors: BAD_MAGIC, BAD_VERSION,
+ * The client's first step, and the server's once the region is formatted, perhaps by somebody else.
+ * Everything that was written there is read once and checked against the true size of the region
+ * and the generation that the broker told. Errors: BAD_MAGIC, BAD_VERSION,
  * BAD_SIZE, BAD_GENERATION, REGION_TOO_SMALL, MISALIGNED.
  */
 Attempt<Attachment, Error> attach(

@@ -2,6 +2,7 @@
 
 #include "platform/linux/clock.h"
 #include "sdk/libvchan/errors.h"
+#include "vchan/explain/meaning.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -108,13 +108,13 @@ size_t Shm_transport::write_capacity() const
 Attempt<size_t, Error> Shm_transport::readable()
 {
 	if (!_endpoint()) return Error::WOULD_BLOCK;
-	return _endpoint()->readable();
+	return TRY(_endpoint()->peek()).size();
 }
 
 Attempt<size_t, Error> Shm_transport::writable()
 {
 	if (!_endpoint()) return Error::WOULD_BLOCK;
-	return _endpoint()->writable();
+	return TRY(_endpoint()->reserve()).size();
 }
 
 Attempt<size_t, Error> Shm_transport::try_write(std::span<Bytes const> from)

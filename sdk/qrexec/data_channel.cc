@@ -1,5 +1,7 @@
 #include "sdk/qrexec/data_channel.h"
 
+#include "vchan/explain/meaning.h"
+
 #include <array>
 
 namespace bulkhead::qrexec {

@@ -3,6 +3,7 @@
 #include "platform/linux/vchan/sealed_memory.h"
 #include "sdk/qrexec/end_of_turn.h"
 #include "vchan/endpoint.h"
+#include "vchan/explain/meaning.h"
 
 #include <array>
 #include <sys/stat.h>

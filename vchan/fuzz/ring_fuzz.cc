@@ -60,8 +60,6 @@ struct World
 		case 8: check(end.try_read(some), some.size(), end.in_capacity()); break;
 		case 9: check(end.try_send(some), some.size(), end.out_capacity()); break;
 		case 10: check(end.try_receive(some), some.size(), end.in_capacity()); break;
-		case 12: check(end.readable(), end.in_capacity(), end.in_capacity()); break;
-		case 13: check(end.writable(), end.out_capacity(), end.out_capacity()); break;
 		default: views(end, some.size()); break;
 		}
 	}
@@ -97,7 +95,7 @@ void run(Input input)
 	if (!rounded(sizes).ok()) return;
 	bool const client = input.u8() % 2;
 	test::Region region{sizes};
-	auto const server_view = format(region.bytes(), sizes, GENERATION).value();
+	auto const server_view = test::serve(region.bytes(), sizes, GENERATION).value();
 	if (input.u8() % 8 == 0) {
 		// A client of a server that wrote anything.
 		for (int i = 0; i < 20; ++i) region.bytes()[size_t(i)] = std::byte{input.u8()};

@@ -29,7 +29,7 @@ TEST(Vchan_endpoint, lets_a_server_send_before_its_client_attaches)
 {
 	test::Region region{Sizes{64, 64}};
 	test::Bell bell;
-	Endpoint server{format(region.bytes(), {64, 64}, 1).value(), bell};
+	Endpoint server{test::serve(region.bytes(), {64, 64}, 1).value(), bell};
 	EXPECT_EQ(server.state(), State::WAITING);
 	EXPECT_EQ(server.try_write(counted(10)).value(), 10);
 	Endpoint client{attach(region.bytes(), 1).value(), bell};
@@ -44,7 +44,7 @@ TEST(Vchan_endpoint, wakes_a_server_that_waits_for_its_client)
 {
 	test::Region region{Sizes{64, 64}};
 	test::Bell to_server, to_client;
-	Endpoint server{format(region.bytes(), {64, 64}, 1).value(), to_client};
+	Endpoint server{test::serve(region.bytes(), {64, 64}, 1).value(), to_client};
 	server.arm(sleep_for::PEER);
 	EXPECT_EQ(server.state(), State::WAITING);
 	Endpoint client{attach(region.bytes(), 1).value(), to_server};
@@ -119,25 +119,25 @@ TEST(Vchan_endpoint, says_how_much_can_be_read_and_written_now)
 {
 	Channel channel{{8, 4}};
 	Byte_string got(8);
-	EXPECT_EQ(channel.server.writable().value(), 8);
-	EXPECT_EQ(channel.client.readable().value(), 0);
+	EXPECT_EQ(channel.server.reserve().value().size(), 8);
+	EXPECT_EQ(channel.client.peek().value().size(), 0);
 	ASSERT_EQ(channel.server.try_write(counted(3)).value(), 3);
-	EXPECT_EQ(channel.client.readable().value(), 3);
+	EXPECT_EQ(channel.client.peek().value().size(), 3);
 	ASSERT_EQ(channel.server.try_write(counted(5)).value(), 5);
-	EXPECT_EQ(channel.client.readable().value(), 8) << "looks at the index again";
-	EXPECT_EQ(channel.server.writable().value(), 0);
+	EXPECT_EQ(channel.client.peek().value().size(), 8) << "looks at the index again";
+	EXPECT_EQ(channel.server.reserve().value().size(), 0);
 	ASSERT_EQ(channel.client.try_read(Mutable_bytes(got).first(2)).value(), 2);
-	EXPECT_EQ(channel.server.writable().value(), 2);
-	EXPECT_EQ(channel.client.readable().value(), 6);
+	EXPECT_EQ(channel.server.reserve().value().size(), 2);
+	EXPECT_EQ(channel.client.peek().value().size(), 6);
 	channel.server.finish();
-	EXPECT_EQ(channel.server.writable().error(), Error::CLOSED);
-	EXPECT_EQ(channel.client.readable().value(), 6) << "what was sent before the end";
+	EXPECT_EQ(channel.server.reserve().error(), Error::CLOSED);
+	EXPECT_EQ(channel.client.peek().value().size(), 6) << "what was sent before the end";
 	ASSERT_EQ(channel.client.try_read(got).value(), 6);
-	EXPECT_EQ(channel.client.readable().value(), 0) << "the end";
-	EXPECT_EQ(channel.client.writable().value(), 4) << "the other way goes on";
+	EXPECT_EQ(channel.client.peek().value().size(), 0) << "the end";
+	EXPECT_EQ(channel.client.reserve().value().size(), 4) << "the other way goes on";
 	channel.server.close();
-	EXPECT_EQ(channel.client.writable().error(), Error::PEER_CLOSED);
-	EXPECT_EQ(channel.server.readable().error(), Error::CLOSED);
+	EXPECT_EQ(channel.client.reserve().error(), Error::PEER_CLOSED);
+	EXPECT_EQ(channel.server.peek().error(), Error::CLOSED);
 }
 
 TEST(Vchan_endpoint, says_of_the_dead_and_of_liars_what_reading_and_writing_would_say)
@@ -146,13 +146,13 @@ TEST(Vchan_endpoint, says_of_the_dead_and_of_liars_what_reading_and_writing_woul
 	Byte_string got(8);
 	ASSERT_EQ(channel.server.try_write(counted(1)).value(), 1);
 	channel.client.peer_died();
-	EXPECT_EQ(channel.client.readable().value(), 1);
+	EXPECT_EQ(channel.client.peek().value().size(), 1);
 	ASSERT_EQ(channel.client.try_read(got).value(), 1);
-	EXPECT_EQ(channel.client.readable().error(), Error::PEER_DEAD);
-	EXPECT_EQ(channel.client.writable().error(), Error::PEER_DEAD);
+	EXPECT_EQ(channel.client.peek().error(), Error::PEER_DEAD);
+	EXPECT_EQ(channel.client.reserve().error(), Error::PEER_DEAD);
 	channel.region.control().client.consumed = 2;
-	EXPECT_EQ(channel.server.writable().error(), Error::PEER_CONSUMED_TOO_MUCH);
-	EXPECT_EQ(channel.server.readable().error(), Error::PEER_CONSUMED_TOO_MUCH);
+	EXPECT_EQ(channel.server.reserve().error(), Error::PEER_CONSUMED_TOO_MUCH);
+	EXPECT_EQ(channel.server.peek().error(), Error::PEER_CONSUMED_TOO_MUCH);
 }
 
 TEST(Vchan_endpoint, gives_views_to_those_who_wait_for_room_or_data)
@@ -429,8 +429,8 @@ TEST(Vchan_endpoint, refuses_all_operations_of_the_way_that_does_not_exist)
 		EXPECT_EQ(sync_wait(job, receiver.send(job, some)).error(), Error::ONE_WAY);
 		EXPECT_EQ(sync_wait(job, receiver.wait_for_room(job, n)).error(), Error::ONE_WAY);
 	}
-	EXPECT_EQ(sender.readable().error(), Error::ONE_WAY);
-	EXPECT_EQ(receiver.writable().error(), Error::ONE_WAY);
+	EXPECT_EQ(sender.peek().error(), Error::ONE_WAY);
+	EXPECT_EQ(receiver.reserve().error(), Error::ONE_WAY);
 	EXPECT_EQ(sender.state(), State::CONNECTED);
 	EXPECT_EQ(sender.try_write(got).value(), 1);
 	EXPECT_EQ(receiver.try_read(got).value(), 1);

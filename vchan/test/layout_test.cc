@@ -1,3 +1,4 @@
+#include "vchan/explain/meaning.h"
 #include "vchan/test/support.h"
 
 #include <gtest/gtest.h>
@@ -6,6 +7,15 @@ namespace bulkhead::vchan {
 namespace {
 
 using test::Region;
+
+// The words lie where doc/vchan.md says.
+static_assert(offsetof(Header, magic) == 0 && offsetof(Header, version) == 4);
+static_assert(offsetof(Header, to_client_bytes) == 8 && offsetof(Header, to_server_bytes) == 12);
+static_assert(offsetof(Header, generation) == 16);
+static_assert(offsetof(Side, produced) == 0 && offsetof(Side, consumed) == 64);
+static_assert(offsetof(Side, sleep) == 128 && offsetof(Side, life) == 132);
+static_assert(offsetof(Control, header) == 0 && offsetof(Control, server) == 64);
+static_assert(offsetof(Control, client) == 256);
 
 TEST(Vchan_layout, rounds_sizes_up_to_powers_of_two)
 {
@@ -27,7 +37,7 @@ TEST(Vchan_layout, lets_a_channel_go_one_way)
 	for (Sizes sizes : {Sizes{0, 8192}, Sizes{8192, 0}}) {
 		EXPECT_EQ(region_bytes(sizes), PAGE + 8192);
 		Region region{sizes};
-		auto const server = format(region.bytes(), sizes, 3).value();
+		auto const server = test::serve(region.bytes(), sizes, 3).value();
 		auto const client = attach(region.bytes(), 3).value();
 		EXPECT_EQ(server.out.size(), sizes.to_client);
 		EXPECT_EQ(server.in.size(), sizes.to_server);
@@ -41,7 +51,7 @@ TEST(Vchan_layout, lets_a_channel_go_one_way)
 TEST(Vchan_layout, gives_the_client_the_sizes_of_the_server)
 {
 	Region region{Sizes{8, 8192}};
-	auto const server = format(region.bytes(), {5, 5000}, 3);
+	auto const server = test::serve(region.bytes(), {5, 5000}, 3);
 	auto const client = attach(region.bytes(), 3);
 	ASSERT_TRUE(server.ok() && client.ok());
 	EXPECT_EQ(server.value().out.data(), client.value().in.data());
@@ -52,20 +62,19 @@ TEST(Vchan_layout, gives_the_client_the_sizes_of_the_server)
 		reinterpret_cast<uint8_t *>(region.bytes().data() + region.bytes().size()));
 }
 
-TEST(Vchan_layout, refuses_to_format_what_does_not_fit)
+TEST(Vchan_layout, refuses_to_serve_what_does_not_fit)
 {
 	Region region{Sizes{4096, 4096}};
-	EXPECT_EQ(format(region.bytes().first(100), {1, 1}, 0).error(), Error::REGION_TOO_SMALL);
-	EXPECT_EQ(format(region.bytes(), {4096, 4097}, 0).error(), Error::REGION_TOO_SMALL);
-	EXPECT_EQ(format(region.bytes().subspan(8), {1, 1}, 0).error(), Error::MISALIGNED);
-	EXPECT_EQ(format(region.bytes(), {0, 0}, 0).error(), Error::BAD_SIZE);
-	EXPECT_EQ(format(region.bytes(), {1, 1}, GENERATION_MAX + 1).error(), Error::BAD_GENERATION);
+	EXPECT_EQ(test::serve(region.bytes(), {4096, 4097}, 0).error(), Error::REGION_TOO_SMALL);
+	EXPECT_EQ(test::serve(region.bytes(), {0, 0}, 0).error(), Error::BAD_SIZE);
+	EXPECT_EQ(
+		test::serve(region.bytes(), {1, 1}, GENERATION_MAX + 1).error(), Error::BAD_GENERATION);
 }
 
 TEST(Vchan_layout, refuses_to_attach_to_what_a_server_should_not_have_written)
 {
 	Region region{Sizes{64, 64}};
-	ASSERT_TRUE(format(region.bytes(), {64, 64}, 5).ok());
+	ASSERT_TRUE(test::serve(region.bytes(), {64, 64}, 5).ok());
 	Header &header = region.control().header;
 	auto const with = [&](Word &word, uint32_t value) {
 		uint32_t const before = word.exchange(value);

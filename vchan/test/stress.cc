@@ -3,6 +3,7 @@
 // nothing but a C++ library, so that it also runs where no test framework does, such as in an
 // emulator of another architecture. Argument: how much more than usual it should do (1).
 
+#include "vchan/explain/meaning.h"
 #include "vchan/test/support.h"
 
 #include <atomic>
@@ -199,7 +200,7 @@ void run(Case const &c)
 		mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED) fail("no memory");
 	std::span<std::byte> const region{static_cast<std::byte *>(memory), size};
-	auto const view = format(region, c.sizes, 1);
+	auto const view = test::serve(region, c.sizes, 1);
 	if (!view.ok()) fail("can't format");
 	Pipe_bell to_server, to_client;
 	if (c.processes) {

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -37,6 +38,14 @@ public:
 	std::span<std::byte> bytes() { return {_memory.get(), _size}; }
 	Control &control() { return *reinterpret_cast<Control *>(_memory.get()); }
 };
+
+/* What a server does before anybody else has the region, of any sizes that fit. */
+inline Attempt<Attachment, Error> serve(
+	std::span<std::byte> region, Sizes wanted, uint32_t generation)
+{
+	TRY(format(*::new (region.data()) Control{}, TRY(rounded(wanted)), generation));
+	return attach(region, generation, Role::SERVER);
+}
 
 class Manual_clock final : public Clock
 {
@@ -73,7 +82,7 @@ struct Channel
 
 	explicit Channel(Sizes sizes)
 		: region(rounded(sizes).value()),
-		  server(format(region.bytes(), sizes, 7).value(), to_client),
+		  server(serve(region.bytes(), sizes, 7).value(), to_client),
 		  client(attach(region.bytes(), 7).value(), to_server)
 	{}
 

@@ -98,7 +98,7 @@ void exchange(Sizes sizes, size_t bytes, unsigned spin)
 	Blocking_bell to_server, to_client;
 	Byte_string const down = counted(bytes), up = counted(bytes / 2, 9);
 	Peer server{1, spin}, client{2, spin};
-	auto const view = format(region.bytes(), sizes, 1).value();
+	auto const view = test::serve(region.bytes(), sizes, 1).value();
 	std::thread other{[&] {
 		Endpoint end{attach(region.bytes(), 1).value(), to_server};
 		client.run(end, to_client, up);
@@ -130,7 +130,7 @@ TEST(Vchan_threads, survive_a_peer_that_scribbles_over_all_words_meanwhile)
 {
 	for (unsigned run = 0; run < 20; ++run) {
 		test::Region region{Sizes{16, 16}};
-		auto const view = format(region.bytes(), {16, 16}, 1).value();
+		auto const view = test::serve(region.bytes(), {16, 16}, 1).value();
 		std::atomic<bool> stop{false};
 		Control &control = region.control();
 		std::thread scribbler{[&] {

@@ -2,6 +2,7 @@
 
 #include "component/qrexec/client/connect.h"
 #include "sdk/libvchan/rendezvous.h"
+#include "vchan/explain/meaning.h"
 
 #include <array>
 

@@ -1,17 +1,11 @@
 #include "platform/linux/vchan/channel.h"
 
-#include "platform/linux/clock.h"
 #include "platform/linux/vchan/sealed_memory.h"
 
 #include <cerrno>
 #include <fcntl.h>
 
 namespace bulkhead::linux_host {
-
-uint32_t new_generation()
-{
-	return static_cast<uint32_t>(Monotonic_clock{}.now_us()) & vchan::GENERATION_MAX;
-}
 
 Attempt<Channel_pair, Connect_error> make_channel(vchan::Sizes wanted, uint32_t generation)
 {

@@ -24,14 +24,11 @@ struct Channel_pair
 	Channel_end client;
 };
 
-/* Only tells channels apart that use the same memory, so the time will do. */
-uint32_t new_generation();
-
 /*
- * The two ends of a new channel; the sizes, in bytes, are rounded up. Errors: BAD_SIZE (or a
- * generation above vchan::GENERATION_MAX) and those of the machine (`errno`).
+ * The two ends of a new channel; the sizes, in bytes, are rounded up. Any generation will do, as
+ * its memory is new. Errors: BAD_SIZE (or a generation above vchan::GENERATION_MAX) and those of
+ * the machine (`errno`).
  */
-Attempt<Channel_pair, Connect_error> make_channel(
-	vchan::Sizes, uint32_t generation = new_generation());
+Attempt<Channel_pair, Connect_error> make_channel(vchan::Sizes, uint32_t generation = 1);
 
 } // namespace bulkhead::linux_host

@@ -2,6 +2,7 @@
 
 #include "platform/linux/clock.h"
 #include "platform/linux/vchan/hello.h"
+#include "vchan/explain/meaning.h"
 
 #include <array>
 #include <cerrno>
@@ -19,6 +20,12 @@ using Done = Attempt<void, Connect_error>;
 
 // What an event of the epoll descriptor is about; a pending client has its number added.
 enum Subject : uint32_t { LISTENER, WATCH, GREETING, BELL, PENDING };
+
+/* Only tells channels apart that use the same memory, so the time will do. */
+uint32_t new_generation()
+{
+	return static_cast<uint32_t>(Monotonic_clock{}.now_us()) & vchan::GENERATION_MAX;
+}
 
 constexpr unsigned DROPPED_MAX = 8; // connections that a server may end without a word
 
@@ -210,9 +217,12 @@ Done Connection::_make_memory(vchan::Sizes wanted)
 	_to_share = std::move(memory.value());
 	_memory = std::move(mapped.value());
 	_generation = new_generation();
-	auto const formatted = vchan::format(_memory.bytes(), sizes.value(), _generation);
-	if (!formatted.ok()) return _fail(Connect_error::BAD_SIZE, vchan::name_of(formatted.error()));
-	_endpoint.emplace(formatted.value(), _bell);
+	auto &control = *::new (_memory.bytes().data()) vchan::Control{};
+	auto const formatted = vchan::format(control, sizes.value(), _generation);
+	BULKHEAD_ASSERT(formatted.ok());
+	auto const attached = vchan::attach(_memory.bytes(), _generation, vchan::Role::SERVER);
+	if (!attached.ok()) return _fail(Connect_error::BAD_MEMORY, vchan::name_of(attached.error()));
+	_endpoint.emplace(attached.value(), _bell);
 	return Ok{};
 }
 

@@ -376,7 +376,8 @@ TEST_P(Vchan_shm, takes_up_ends_that_a_broker_has_made)
 	vchan::Sizes const sizes{64, 64};
 	auto memory = linux_host::Sealed_memory::create(vchan::region_bytes(sizes)).value();
 	auto const mapped = linux_host::Sealed_memory::map(memory.value()).value();
-	ASSERT_TRUE(vchan::format(mapped.bytes(), sizes, 5).ok());
+	auto &control = *::new (mapped.bytes().data()) vchan::Control{};
+	ASSERT_TRUE(vchan::format(control, sizes, 5).ok());
 	int to_client[2], to_server[2];
 	ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, to_client), 0);
 	ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, to_server), 0);

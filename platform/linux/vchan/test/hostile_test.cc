@@ -2,6 +2,7 @@
 // The honest side runs under sanitizers in CI: no fault, nothing out of bounds, a clear error.
 
 #include "platform/linux/vchan/connection.h"
+#include "vchan/explain/meaning.h"
 
 #include <atomic>
 #include <csignal>
