@@ -107,7 +107,7 @@ std::shared_ptr<linux_host::System_calls const> Components::_compile(
 {
 	auto &compiled = _compiled[names];
 	if (compiled) return compiled;
-	auto made = linux_host::System_calls::compile(names, why);
+	auto made = linux_host::compile_system_calls(names, why);
 	if (made.ok())
 		compiled = std::make_shared<linux_host::System_calls const>(std::move(made.value()));
 	return compiled;

@@ -133,7 +133,7 @@ void confine(Plan &plan)
 	set_limits(plan);
 	reset_signals();
 	if (!plan.sandbox.system_calls) return;
-	std::span<sock_filter const> const calls = plan.sandbox.system_calls->program();
+	System_calls const &calls = *plan.sandbox.system_calls;
 	sock_fprog const program{
 		static_cast<unsigned short>(calls.size()), const_cast<sock_filter *>(calls.data())};
 	need(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), steps::SYSTEM_CALLS);

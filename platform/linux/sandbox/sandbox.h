@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <functional>
 #include <linux/filter.h>
-#include <span>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -61,18 +60,10 @@ Attempt<std::string> delegated_cgroup(std::string const &name, std::string &why)
  * for the host (mount, ptrace, keyctl, bpf, io_uring, namespaces, modules, clocks …). The rest
  * fails with EPERM, those that no honest program makes by mistake end the process.
  */
-class System_calls
-{
-private:
-	std::vector<sock_filter> _program{};
+using System_calls = std::vector<sock_filter>;
 
-public:
-	/* Error: INVALID (`why`: an unknown name), OUT_OF_MEMORY. */
-	static Attempt<System_calls> compile(std::vector<std::string> const &names, std::string &why);
-
-	/* For the kernel; lives as long as this. */
-	std::span<sock_filter const> program() const { return _program; }
-};
+/* Error: INVALID (`why`: an unknown name), OUT_OF_MEMORY. */
+Attempt<System_calls> compile_system_calls(std::vector<std::string> const &names, std::string &why);
 
 struct Sandbox
 {

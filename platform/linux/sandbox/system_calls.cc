@@ -1,10 +1,15 @@
 #include "platform/linux/sandbox/plan.h"
 
 #include <algorithm>
+#include <asm/ioctls.h>
 #include <cerrno>
+#include <linux/fs.h>
+#include <linux/fuse.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <set>
+#include <span>
+#include <sstream>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -16,18 +21,19 @@ namespace sandbox {
 
 namespace {
 
-/* A system call, with one of its arguments if that matters: (argument & mask) == value. */
+/* A system call where an argument, counted from 0, matters: (argument & mask) is one of values. */
 struct Rule
 {
 	char const *name;
-	int argument = -1; // from 0 on; -1: whatever they are
-	uint64_t mask = 0;
-	uint64_t value = 0;
+	unsigned argument;
+	uint64_t mask;
+	std::initializer_list<uint64_t> values;
 };
 
 struct Profile
 {
 	std::string_view name;
+	char const *calls; // whatever their arguments are
 	std::span<Rule const> rules;
 	std::string_view includes = {};
 };
@@ -49,34 +55,40 @@ struct Filter
 	~Filter() { seccomp_release(context); }
 
 	/* A call that is allowed stays so. */
-	bool add(uint32_t action, int number, Rule const &rule = {""})
+	bool add(uint32_t action, int number, std::span<scmp_arg_cmp const> where = {})
 	{
 		bool const allow = action == SCMP_ACT_ALLOW;
 		if (number == __NR_SCMP_ERROR) return !allow;
 		if (allow) allowed.insert(number);
 		// A number below 0: what this machine doesn't have can't be called.
 		if (number < 0 || (!allow && allowed.contains(number))) return true;
-		scmp_arg_cmp const comparison{
-			static_cast<unsigned>(rule.argument), SCMP_CMP_MASKED_EQ, rule.mask, rule.value};
-		int const result =
-			seccomp_rule_add_array(context, action, number, rule.argument < 0 ? 0 : 1, &comparison);
+		int const result = seccomp_rule_add_array(
+			context, action, number, static_cast<unsigned>(where.size()), where.data());
 		return result == 0 || result == -EEXIST;
 	}
 
-	bool add_all(uint32_t action, std::span<Rule const> rules)
+	bool add_all(uint32_t action, char const *names)
 	{
-		return std::ranges::all_of(rules, [&](Rule const &rule) {
-			return add(action, seccomp_syscall_resolve_name(rule.name), rule);
-		});
+		bool good = true;
+		std::istringstream words(names);
+		for (std::string name; words >> name;)
+			good = good && add(action, seccomp_syscall_resolve_name(name.c_str()));
+		return good;
 	}
 
 	bool allow_profile(std::string_view name)
 	{
-		for (Profile const &profile : PROFILES)
-			if (profile.name == name)
-				return (profile.includes.empty() || allow_profile(profile.includes)) &&
-					add_all(SCMP_ACT_ALLOW, profile.rules);
-		return false;
+		auto const profile = std::ranges::find(PROFILES, name, &Profile::name);
+		if (profile == std::end(PROFILES)) return false;
+		bool good = profile->includes.empty() || allow_profile(profile->includes);
+		good = good && add_all(SCMP_ACT_ALLOW, profile->calls);
+		for (Rule const &rule : profile->rules)
+			for (uint64_t const value : rule.values) {
+				scmp_arg_cmp const where{rule.argument, SCMP_CMP_MASKED_EQ, rule.mask, value};
+				int const number = seccomp_syscall_resolve_name(rule.name);
+				good = good && add(SCMP_ACT_ALLOW, number, {&where, 1});
+			}
+		return good;
 	}
 
 	/* What isn't allowed and has another answer than EPERM. */
@@ -89,7 +101,7 @@ struct Filter
 		return good;
 	}
 
-	bool compile(std::vector<sock_filter> &program)
+	bool compile(System_calls &program)
 	{
 		// Other entry points have other numbers. A tree, as the kernel tries it with each number.
 		seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
@@ -106,7 +118,7 @@ struct Filter
 
 } // namespace sandbox
 
-Attempt<System_calls> System_calls::compile(std::vector<std::string> const &names, std::string &why)
+Attempt<System_calls> compile_system_calls(std::vector<std::string> const &names, std::string &why)
 {
 	sandbox::Filter filter;
 	System_calls calls;
@@ -119,7 +131,7 @@ Attempt<System_calls> System_calls::compile(std::vector<std::string> const &name
 		why = "\"" + name + "\" is no system call of Linux and no list of them (@talk, @program)";
 		return Error::INVALID;
 	}
-	good = good && filter.refuse_others() && filter.compile(calls._program);
+	good = good && filter.refuse_others() && filter.compile(calls);
 	if (good) return calls;
 	why = "libseccomp could not make a program of the list";
 	return Error::OUT_OF_MEMORY;

@@ -101,8 +101,8 @@ int main()
 	std::printf("pinned to CPU 0%s; medians of %d rounds in turns\n",
 		real_time ? ", before other processes" : "", ROUNDS);
 	std::string why;
-	Attempt<System_calls> const talk = System_calls::compile({"@talk"}, why);
-	Attempt<System_calls> const program = System_calls::compile({"@program"}, why);
+	Attempt<System_calls> const talk = compile_system_calls({"@talk"}, why);
+	Attempt<System_calls> const program = compile_system_calls({"@program"}, why);
 	if (!talk.ok() || !program.ok()) return 1;
 	Sandbox sandbox;
 	sandbox.executable = open(ANSWER, O_PATH | O_CLOEXEC);

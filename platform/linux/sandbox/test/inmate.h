@@ -23,7 +23,7 @@ inline System_calls const *calls_of(std::vector<std::string> const &names)
 	for (auto const &[key, calls] : known)
 		if (key == names) return &calls;
 	std::string why;
-	Attempt<System_calls> calls = System_calls::compile(names, why);
+	Attempt<System_calls> calls = compile_system_calls(names, why);
 	if (!calls.ok()) {
 		ADD_FAILURE() << why;
 		return nullptr;

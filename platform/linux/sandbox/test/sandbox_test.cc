@@ -376,9 +376,9 @@ TEST(Sandbox, is_the_weaker_form_where_that_is_permitted)
 TEST(System_calls, names_what_it_does_not_know)
 {
 	std::string why;
-	EXPECT_EQ(System_calls::compile({"@talk", "opne"}, why).error(), Error::INVALID);
+	EXPECT_EQ(compile_system_calls({"@talk", "opne"}, why).error(), Error::INVALID);
 	EXPECT_THAT(why, HasSubstr("\"opne\" is no system call"));
-	EXPECT_EQ(System_calls::compile({"@nobody"}, why).error(), Error::INVALID);
+	EXPECT_EQ(compile_system_calls({"@nobody"}, why).error(), Error::INVALID);
 }
 
 TEST(System_calls, are_those_of_the_list)
