@@ -24,7 +24,8 @@ Attempt<Owned<Evaluator>> Evaluator::create(
 	Owned<Evaluator> made = TRY(create_owned<Evaluator>(allocator, allocator, policy, system));
 	std::span<Token const> const tokens = policy.tokens();
 	made->_words = (tokens.size() + 63) / 64;
-	made->_rows = TRY(made->_arena.array<uint64_t>((made->_default_row() + 1) * made->_words));
+	made->_rows =
+		TRY(create_array<uint64_t>(made->_arena, (made->_default_row() + 1) * made->_words));
 	for (uint32_t number = 0; number < tokens.size(); ++number)
 		made->_compile(tokens[number], number);
 	return made;
@@ -138,17 +139,12 @@ Call Evaluator::resolve(Request const &request) const
 uint32_t Evaluator::_first(Request const &request, Call const &call) const
 {
 	uint32_t best = NONE;
-	for (std::span<Lane const> const lanes :
-		_policy.index().lanes_of(request.service, request.argument)) {
-		for (Lane const &lane : lanes) {
-			if (lane.first_rule >= best) break;
-			if (!source_matches(call, lane.source)) continue;
-			for (Entry const &entry : _policy.index().entries(lane)) {
-				if (entry.rule >= best) break;
-				if (target_matches(call, entry.word)) best = entry.rule;
-			}
-		}
-	}
+	std::span<Rule const> const rules = _policy.rules();
+	for (uint32_t const first : {_policy.first(request.service, request.argument),
+			 _policy.first(request.service, EACH), _policy.first(EACH, EACH)})
+		for (uint32_t i = first; i < best; i = rules[i].next)
+			if (source_matches(call, rules[i].source) && target_matches(call, rules[i].target))
+				best = i;
 	return best;
 }
 

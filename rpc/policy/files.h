@@ -18,13 +18,13 @@ public:
 	Growing_list<std::string_view> list;
 
 	/* Names are kept in the arena, which outlives them. */
-	explicit Names(Arena &arena) : _arena(arena), list(arena.allocator()) {}
+	explicit Names(Arena &arena) : _arena(arena), list(arena) {}
 
 	/* A name without a slash. Directories are left out by the one who lists. */
 	Attempt<void> name(std::string_view name)
 	{
 		if (list.size() >= MOST_FILES) return Error::TOO_LONG;
-		return list.push_back(TRY(_arena.text(name)));
+		return list.push_back(TRY(copy(_arena, name)));
 	}
 };
 

@@ -81,8 +81,9 @@ private:
 	Policy &_policy;
 	Files &_files;
 	std::string_view _compat;
-	Growing_list<std::string_view> _open; // files that are being read, each included by the former
-	Growing_list<Word> _words; // of the line
+	// Files that are being read, each included by the former.
+	Growing_list<std::string_view> _open{_policy._arena};
+	Growing_list<Word> _words{_policy._arena}; // of the line
 	size_t _text_bytes = 0;
 	bool _stopped = false;
 
@@ -90,7 +91,7 @@ private:
 	{
 		if (_stopped) return Ok{};
 		_stopped = _policy._faults.size() >= MOST_FAULTS || kind == Kind::TOO_MUCH;
-		return _policy._faults.push_back({kind, place, TRY(_policy._arena.text(subject))});
+		return _policy._faults.push_back({kind, place, TRY(copy(_policy._arena, subject))});
 	}
 
 	Attempt<void> _fault(Kind kind, Place line, Word const &word)
@@ -103,7 +104,8 @@ private:
 	{
 		bool const absolute = path.starts_with('/');
 		std::string_view const before = absolute ? std::string_view() : root;
-		Text_writer writer(TRY(_policy._arena.array<char>(before.size() + path.size() + 2)));
+		Text_writer writer(
+			TRY(create_array<char>(_policy._arena, before.size() + path.size() + 2)));
 		writer.put(before);
 		while (!path.empty()) {
 			std::string_view const part = path.substr(0, path.find('/'));
@@ -146,7 +148,7 @@ private:
 		if (file >= MOST_FILES || read.value().size() > MOST_TEXT_BYTES - _text_bytes)
 			return _fault(Kind::TOO_MUCH, place, path);
 		_text_bytes += read.value().size();
-		std::span<char> const text = TRY(_policy._arena.copy(std::span(read.value())));
+		std::span<char> const text = TRY(copy(_policy._arena, std::span(read.value())));
 		TRY(_policy._files.push_back(path));
 		TRY(_open.push_back(path));
 		TRY(_text(text, file, purpose));
@@ -161,8 +163,8 @@ private:
 	Attempt<bool> _include_all(
 		std::span<std::string_view const> directories, Purpose const *purpose, Place place)
 	{
-		Table known(_policy._arena.allocator());
-		Growing_list<Policy_file> all(_policy._arena.allocator());
+		Table known(_policy._arena);
+		Growing_list<Policy_file> all(_policy._arena);
 		bool there = false;
 		for (std::string_view const directory : directories) {
 			Names names(_policy._arena);
@@ -171,8 +173,10 @@ private:
 				if (!name.ends_with(SUFFIX) || name.starts_with('.')) continue;
 				if (!std::ranges::all_of(name, file_name_character))
 					TRY(_fault(Kind::FILE_NAME, {}, TRY(_path(directory, name))));
-				if (TRY(known.insert(all.size(), name)) == all.size())
-					TRY(all.push_back({directory, name}));
+				uint32_t &number = TRY(known.at(name));
+				if (number != NONE) continue;
+				number = all.size();
+				TRY(all.push_back({directory, name}));
 			}
 		}
 		std::ranges::sort(all, {}, &Policy_file::name);
@@ -263,9 +267,9 @@ private:
 		if (purpose.old_format() && directive.text != "!include")
 			return _fault(Kind::NOT_IN_OLD_FORMAT, place, directive);
 		if (_words.size() != known->fields) return _fault(Kind::DIRECTIVE_FIELDS, place, directive);
-		place.column = _words.back().column;
+		place.column = _words.view().back().column;
 		if (directive.text == "!compat-4.0") return _include_compat(place);
-		std::string_view const path = TRY(_path(purpose.root, _words.back().text));
+		std::string_view const path = TRY(_path(purpose.root, _words.view().back().text));
 		if (directive.text == "!include") return _include(path, purpose, place);
 		if (directive.text == "!include-service") {
 			Purpose const inner{purpose.root, _words[1].text, _words[2].text};
@@ -366,19 +370,17 @@ private:
 			return NONE;
 		}
 		Token const &token = parsed.value();
-		uint32_t const next = _policy._tokens.size();
-		uint32_t const number = TRY(_policy._numbers.insert(next, token.text));
-		if (number == next) TRY(_policy._tokens.push_back(token));
+		uint32_t &number = TRY(_policy._numbers.at(token.text));
+		if (number == NONE) {
+			number = _policy._tokens.size();
+			TRY(_policy._tokens.push_back(token));
+		}
 		return number;
 	}
 
 public:
 	Loader(Policy &policy, Files &files, std::string_view compat)
-		: _policy(policy),
-		  _files(files),
-		  _compat(compat),
-		  _open(policy._arena.allocator()),
-		  _words(policy._arena.allocator())
+		: _policy(policy), _files(files), _compat(compat)
 	{}
 
 	Attempt<void> load(
@@ -390,7 +392,11 @@ public:
 		else if (!TRY(_include_all(directories, nullptr, {})))
 			TRY(_fault(Kind::NO_POLICY, {}, last));
 		if (_policy.broken()) _policy._rules.truncate(0);
-		return _policy._index.build(_policy.rules(), [](Rule const &rule) { return rule.target; });
+		for (uint32_t i = _policy._rules.size(); i-- > 0;) {
+			Rule &rule = _policy._rules[i];
+			rule.next = std::exchange(TRY(_policy._first.at(rule.service, rule.argument)), i);
+		}
+		return Ok{};
 	}
 };
 

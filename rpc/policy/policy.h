@@ -7,7 +7,6 @@
 #include "base/owned.h"
 #include "rpc/policy/fault.h"
 #include "rpc/policy/files.h"
-#include "rpc/policy/index.h"
 #include "rpc/policy/token.h"
 
 #include <optional>
@@ -25,24 +24,16 @@ private:
 	friend class Loader;
 
 	Arena _arena; // of the texts
-	Growing_list<std::string_view> _files;
-	Growing_list<Fault> _faults;
-	Growing_list<Rule> _rules;
-	Growing_list<Token> _tokens;
-	Table _numbers; // of tokens
-	Index _index;
+	Growing_list<std::string_view> _files{_arena};
+	Growing_list<Fault> _faults{_arena};
+	Growing_list<Rule> _rules{_arena};
+	Growing_list<Token> _tokens{_arena};
+	Table _numbers{_arena}; // of tokens
+	Table _first{_arena}; // rules, by service and argument
 
 public:
 	/* Without rules: it denies everything. The allocator outlives it. */
-	explicit Policy(Allocator &allocator)
-		: _arena(allocator),
-		  _files(allocator),
-		  _faults(allocator),
-		  _rules(allocator),
-		  _tokens(allocator),
-		  _numbers(allocator),
-		  _index(allocator)
-	{}
+	explicit Policy(Allocator &allocator) : _arena(allocator) {}
 
 	/*
 	 * Reads directories: their files `*.policy`, sorted by name; of two of one name that in the
@@ -61,7 +52,12 @@ public:
 
 	/* In the order in which they are looked at. */
 	std::span<Rule const> rules() const { return _rules.view(); }
-	Index const &index() const { return _index; }
+
+	/* The first rule that is written for a service and argument; Rule::next leads on. Or NONE. */
+	uint32_t first(std::string_view service, std::string_view argument) const
+	{
+		return _first.find(service, argument);
+	}
 
 	/* The words that rules have for domains, and a word's number, or NONE. */
 	std::span<Token const> tokens() const { return _tokens.view(); }

@@ -38,6 +38,7 @@ struct Rule
 	Action action = Action::DENY;
 	bool notify = true;
 	bool autostart = true;
+	uint32_t next = NONE; // the next of Policy::rules with this service and argument
 	Place place{};
 };
 

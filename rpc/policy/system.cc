@@ -8,9 +8,9 @@ Attempt<uint32_t> System::_named(std::string_view name)
 	uint32_t const known = _numbers.find(name);
 	if (known != NONE) return known;
 	Domain domain;
-	domain.name = TRY(_arena.text(name));
+	domain.name = TRY(copy(_arena, name));
 	TRY(_domains.push_back(domain));
-	return _numbers.insert(_domains.size() - 1, domain.name);
+	return TRY(_numbers.at(domain.name)) = _domains.size() - 1;
 }
 
 Attempt<void> System::_describe(Domain_description const &from)
@@ -23,9 +23,9 @@ Attempt<void> System::_describe(Domain_description const &from)
 	if (!from.relayvm.empty()) domain.relay = TRY(_named(from.relayvm));
 	for (std::string_view *const text : {&domain.name, &domain.type, &domain.default_dispvm,
 			 &domain.uuid, &domain.relayvm, &domain.transport_rpc})
-		*text = TRY(_arena.text(*text));
-	std::span<std::string_view> const tags = TRY(_arena.copy(from.tags));
-	for (std::string_view &tag : tags) tag = TRY(_arena.text(tag));
+		*text = TRY(copy(_arena, *text));
+	std::span<std::string_view> const tags = TRY(copy(_arena, from.tags));
+	for (std::string_view &tag : tags) tag = TRY(copy(_arena, tag));
 	domain.tags = tags;
 	_domains[number] = domain;
 	return Ok{};
@@ -49,8 +49,10 @@ Attempt<Owned<System>> System::create(
 	system->_aliases = uuid_aliases;
 	// Behind all names: a name always means the domain that has it.
 	for (uint32_t i = 0; uuid_aliases && i < system->_domains.size(); ++i)
-		if (std::string_view const uuid = system->_domains[i].uuid; !uuid.empty())
-			TRY(system->_numbers.insert(i, uuid));
+		if (std::string_view const uuid = system->_domains[i].uuid; !uuid.empty()) {
+			uint32_t &number = TRY(system->_numbers.at(uuid));
+			if (number == NONE) number = i;
+		}
 	return system;
 }
 

@@ -42,8 +42,8 @@ class System final
 {
 private:
 	Arena _arena; // of the texts
-	Table _numbers; // of domains, by name and "uuid:…"
-	Growing_list<Domain> _domains;
+	Table _numbers{_arena}; // of domains, by name and "uuid:…"
+	Growing_list<Domain> _domains{_arena};
 	uint32_t _admin = NONE;
 	bool _aliases = false;
 
@@ -51,9 +51,7 @@ private:
 	Attempt<void> _describe(Domain_description const &from);
 
 public:
-	explicit System(Allocator &allocator)
-		: _arena(allocator), _numbers(allocator), _domains(allocator)
-	{}
+	explicit System(Allocator &allocator) : _arena(allocator) {}
 
 	/*
 	 * `uuid_aliases`: a domain is known by "uuid:…", too. Errors: OUT_OF_MEMORY; EXISTS if two

@@ -1,14 +1,12 @@
 #pragma once
 
-// The hash table of the index: from a text, or from two, to a number. It is filled from policies
-// and descriptions of the system only; a caller can merely look, and a look costs no more than the
-// longest run of neighbours, whatever is looked for.
+// A hash table from a text, or from two, to a number. It is filled from policies and descriptions
+// of the system only; a caller can merely look, and a look costs no more than the longest run of
+// neighbours, whatever is looked for.
 
-#include "base/allocator.h"
-#include "base/bytes.h"
+#include "rpc/policy/arena.h"
 
 #include <limits>
-#include <string_view>
 
 namespace bulkhead::policy {
 
@@ -19,23 +17,16 @@ inline constexpr uint32_t NONE = std::numeric_limits<uint32_t>::max();
 class Table
 {
 private:
-	struct Key
+	struct Slot
 	{
 		std::string_view text{};
 		std::string_view more{};
-
-		bool operator==(Key const &) const = default;
-	};
-
-	struct Slot
-	{
-		Key key{};
 		uint32_t value = NONE;
 	};
 
-	Allocator &_allocator;
+	Arena &_arena;
 	std::span<Slot> _slots{};
-	uint32_t _size = 0;
+	size_t _used = 0;
 
 	static uint64_t _hash(std::string_view text, uint64_t seed)
 	{
@@ -53,50 +44,37 @@ private:
 	}
 
 	/* The slot of a key, or the empty one where it belongs. */
-	Slot &_place(Key const &key) const
+	Slot &_place(std::string_view text, std::string_view more) const
 	{
-		size_t const mask = _slots.size() - 1;
-		size_t at = static_cast<size_t>(_hash(key.more, _hash(key.text, 0))) & mask;
-		while (_slots[at].value != NONE && _slots[at].key != key) at = (at + 1) & mask;
-		return _slots[at];
-	}
-
-	Attempt<void> _grow()
-	{
-		std::span<Slot> const old = _slots;
-		_slots = TRY(create_array<Slot>(_allocator, old.empty() ? 32 : 2 * old.size()));
-		for (Slot const &slot : old)
-			if (slot.value != NONE) _place(slot.key) = slot;
-		if (!old.empty()) destroy_array(_allocator, old);
-		return Ok{};
+		for (uint64_t at = _hash(more, _hash(text, 0));; ++at) {
+			Slot &slot = _slots[at & (_slots.size() - 1)];
+			bool const same = slot.text == text && slot.more == more;
+			if (same || slot.value == NONE) return slot;
+		}
 	}
 
 public:
-	explicit Table(Allocator &allocator) : _allocator(allocator) {}
-	Table(Table const &) = delete;
-	Table &operator=(Table const &) = delete;
-	~Table()
-	{
-		if (!_slots.empty()) destroy_array(_allocator, _slots);
-	}
-
-	uint32_t size() const { return _size; }
+	explicit Table(Arena &arena) : _arena(arena) {}
 
 	/* The value of a key, or NONE. */
 	uint32_t find(std::string_view text, std::string_view more = {}) const
 	{
-		return _size ? _place({text, more}).value : NONE;
+		return _slots.empty() ? NONE : _place(text, more).value;
 	}
 
-	/* The value that the key has, after it got this one if it had none. Error: OUT_OF_MEMORY. */
-	Attempt<uint32_t> insert(uint32_t value, std::string_view text, std::string_view more = {})
+	/* The same, to be set before the table is used again. Error: OUT_OF_MEMORY. */
+	Attempt<uint32_t &> at(std::string_view text, std::string_view more = {})
 	{
-		if (2 * (_size + 1) > _slots.size()) TRY(_grow());
-		Slot &slot = _place({text, more});
-		if (slot.value == NONE) {
-			slot = {{text, more}, value};
-			++_size;
+		if (2 * (_used + 1) > _slots.size()) {
+			std::span<Slot> const old = _slots;
+			_slots = TRY(create_array<Slot>(_arena, old.empty() ? 32 : 2 * old.size()));
+			for (Slot const &slot : old)
+				if (slot.value != NONE) _place(slot.text, slot.more) = slot;
 		}
+		Slot &slot = _place(text, more);
+		if (slot.value == NONE) ++_used;
+		slot.text = text;
+		slot.more = more;
 		return slot.value;
 	}
 };

@@ -25,7 +25,6 @@ Asker::Asker(Allocator &allocator, Owned<Evaluator> evaluator)
 	: _evaluator(std::move(evaluator)),
 	  _policy(_evaluator->policy()),
 	  _system(_evaluator->system()),
-	  _offers(allocator),
 	  _arena(allocator),
 	  _count(_system.domains().size()),
 	  _words((2 * _count + 2 + 63) / 64)
@@ -36,20 +35,20 @@ Attempt<Owned<Asker>> Asker::create(
 {
 	Owned<Evaluator> evaluator = TRY(Evaluator::create(allocator, policy, system));
 	Owned<Asker> asker = TRY(create_owned<Asker>(allocator, allocator, std::move(evaluator)));
-	TRY(asker->_build());
+	TRY(asker->_build(allocator));
 	return asker;
 }
 
-Attempt<void> Asker::_build()
+Attempt<void> Asker::_build(Allocator &allocator)
 {
 	std::span<Token const> const tokens = _policy.tokens();
-	TRY(_offers.build(_policy.rules(), offered_by));
-	_expansions = TRY(_arena.array<uint64_t>(tokens.size() * _words));
-	_hidden = TRY(_arena.array<uint64_t>(_words));
-	_undecided = TRY(_arena.array<uint64_t>(_words));
-	_offered = TRY(_arena.array<uint64_t>(_words));
-	_cursors = TRY(_arena.array<Cursor>(_offers.lanes().size()));
-	_offerable = TRY(_arena.array<uint64_t>(_offers.groups() * _words));
+	TRY(_offers.build(allocator, _policy.rules(), offered_by));
+	_expansions = TRY(create_array<uint64_t>(_arena, tokens.size() * _words));
+	_hidden = TRY(create_array<uint64_t>(_arena, _words));
+	_undecided = TRY(create_array<uint64_t>(_arena, _words));
+	_offered = TRY(create_array<uint64_t>(_arena, _words));
+	_cursors = TRY(create_array<Cursor>(_arena, _offers.lanes().size()));
+	_offerable = TRY(create_array<uint64_t>(_arena, _offers.groups() * _words));
 	for (uint32_t i = 0; i < tokens.size(); ++i) _expand(tokens[i], _expansion(i));
 	for (Lane const &lane : _offers.lanes())
 		for (Entry const &offer : _offers.entries(lane))

@@ -4,6 +4,7 @@
 // is said about a verdict.
 
 #include "base/format.h"
+#include "rpc/policy/ask/index.h"
 #include "rpc/policy/evaluator.h"
 
 #include <bit>
@@ -28,8 +29,8 @@ private:
 	Owned<Evaluator> _evaluator;
 	Policy const &_policy;
 	System const &_system;
-	Index _offers; // by the words that rules offer, or take from the offer
 	Arena _arena;
+	Index _offers{_arena}; // by the words that rules offer, or take from the offer
 	size_t const _count; // of domains
 	size_t const _words; // of a set of choices
 	std::span<uint64_t> _expansions{}; // of tokens: what they offer
@@ -54,7 +55,7 @@ private:
 		return _policy.rules()[offer.rule].action == Action::DENY;
 	}
 
-	Attempt<void> _build();
+	Attempt<void> _build(Allocator &allocator);
 	void _expand(Token const &token, std::span<uint64_t> bits) const;
 	void _offer_one(Rule const &rule);
 	bool _apply(Entry const &offer);

@@ -1,9 +1,8 @@
 #pragma once
 
-// Rules, arranged such that the first that matches is found without looking at every one: groups
-// (a service and argument), in each its lanes (a source word), in each its entries (a target word).
+// Rules, arranged by the words that they offer, so that not every one is looked at: groups (a
+// service and argument), in each its lanes (a source word), in each its entries (an offered word).
 
-#include "rpc/policy/arena.h"
 #include "rpc/policy/rule.h"
 
 #include <array>
@@ -30,32 +29,28 @@ struct Lane
 class Index
 {
 private:
-	Allocator &_allocator;
-	Table _groups; // by service and argument
+	Table _numbers; // of groups, by service and argument
+	uint32_t _groups = 0;
 	Growing_list<uint32_t> _begins; // of each group's lanes, and where the last ends
 	Growing_list<Lane> _lanes;
 	Growing_list<Entry> _entries;
 
 	std::span<Lane const> _lanes_of(std::string_view service, std::string_view argument) const
 	{
-		uint32_t const group = _groups.find(service, argument);
+		uint32_t const group = _numbers.find(service, argument);
 		if (group == NONE) return {};
 		return _lanes.view().subspan(_begins[group], _begins[group + 1] - _begins[group]);
 	}
 
 public:
-	explicit Index(Allocator &allocator)
-		: _allocator(allocator),
-		  _groups(allocator),
-		  _begins(allocator),
-		  _lanes(allocator),
-		  _entries(allocator)
+	explicit Index(Arena &arena) : _numbers(arena), _begins(arena), _lanes(arena), _entries(arena)
 	{}
 
 	/* `word` says which word of a rule its entry is for. Once only. Error: OUT_OF_MEMORY. */
-	Attempt<void> build(std::span<Rule const> rules, uint32_t (*word)(Rule const &));
+	Attempt<void> build(
+		Allocator &allocator, std::span<Rule const> rules, uint32_t (*word)(Rule const &));
 
-	size_t groups() const { return _groups.size(); }
+	size_t groups() const { return _groups; }
 	std::span<Lane const> lanes() const { return _lanes.view(); }
 
 	/*

@@ -1,4 +1,4 @@
-#include "rpc/policy/index.h"
+#include "rpc/policy/ask/index.h"
 
 #include <algorithm>
 
@@ -27,12 +27,15 @@ std::array<uint32_t, 2> by_first_rule(Lane const &lane) { return {lane.group, la
 
 } // namespace
 
-Attempt<void> Index::build(std::span<Rule const> rules, uint32_t (*word)(Rule const &))
+Attempt<void> Index::build(
+	Allocator &allocator, std::span<Rule const> rules, uint32_t (*word)(Rule const &))
 {
-	Growing_list<Row> rows(_allocator);
+	Arena scratch(allocator);
+	Growing_list<Row> rows(scratch);
 	for (uint32_t i = 0; i < rules.size(); ++i) {
 		Rule const &rule = rules[i];
-		uint32_t const group = TRY(_groups.insert(_groups.size(), rule.service, rule.argument));
+		uint32_t &group = TRY(_numbers.at(rule.service, rule.argument));
+		if (group == NONE) group = _groups++;
 		TRY(rows.push_back({group, rule.source, word(rule), i}));
 	}
 	// Of each word in each lane only the first rule stays.
@@ -40,11 +43,11 @@ Attempt<void> Index::build(std::span<Rule const> rules, uint32_t (*word)(Rule co
 	rows.truncate(rows.size() - std::ranges::unique(rows, {}, place).size());
 	std::ranges::sort(rows, {}, by_rule);
 	for (Row const &row : rows) {
-		bool const first = _lanes.empty() || _lanes.back().group != row.group ||
-			_lanes.back().source != row.source;
-		if (first) TRY(_lanes.push_back({row.group, row.rule, row.source, _entries.size(), 0}));
+		Lane const *const last = _lanes.empty() ? nullptr : &_lanes.view().back();
+		if (!last || last->group != row.group || last->source != row.source)
+			TRY(_lanes.push_back({row.group, row.rule, row.source, _entries.size(), 0}));
 		TRY(_entries.push_back({row.rule, row.word}));
-		_lanes.back().end = _entries.size();
+		_lanes.view().back().end = _entries.size();
 	}
 	std::ranges::sort(_lanes, {}, by_first_rule);
 	for (uint32_t i = 0; i < _lanes.size(); ++i)
