@@ -1,6 +1,6 @@
 #include "tool/doctor.h"
 
-#include "platform/linux/sandbox/sandbox.h"
+#include "platform/linux/sandbox/explain/lacks.h"
 #include "tool/kvm_probe.h"
 #include "tool/outcome.h"
 #include "vfs/fuse/mount_point.h"

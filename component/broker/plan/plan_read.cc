@@ -1,6 +1,7 @@
 #include "component/broker/plan/plan_read.h"
 
 #include "component/broker/plan/options.h"
+#include "platform/linux/sandbox/explain/lacks.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,4 +1,5 @@
 #include "platform/linux/errno.h"
+#include "platform/linux/sandbox/explain/lacks.h"
 #include "platform/linux/sandbox/plan.h"
 
 #include <algorithm>

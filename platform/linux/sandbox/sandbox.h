@@ -11,13 +11,13 @@
 #include <functional>
 #include <linux/filter.h>
 #include <string>
-#include <string_view>
 #include <sys/types.h>
 #include <vector>
 
 namespace bulkhead::linux_host {
 
-/* What a kernel may be unable to do, so that a manifest has to permit the weaker form. */
+/* What a kernel may be unable to do, so that a manifest has to permit the weaker form. What it
+ * lacks is found by explain/lacks.h. */
 enum class Ability : uint8_t {
 	NAMESPACES, // else: none of them; the process is nobody in the host's
 	SECCOMP,
@@ -26,24 +26,6 @@ enum class Ability : uint8_t {
 	CPU_LIMIT, // of a cgroup; else: none
 	PROCESS_LIMIT, // of a cgroup; else: RLIMIT_NPROC of the user
 };
-inline constexpr unsigned ABILITIES = 6;
-
-/* As a manifest names it: "namespaces", "memory_limit" … */
-std::string_view name_of(Ability ability);
-
-/* What is missing here, and why, in words for people ("/sys/fs/cgroup has no memory controller").
- */
-struct Lack
-{
-	Ability ability;
-	std::string why;
-};
-
-/*
- * Tries what can be tried without leaving anything behind. `cgroup`: the directory below which
- * groups may be made; empty: wherever this process is allowed to.
- */
-std::vector<Lack> find_lacks(std::string const &cgroup);
 
 /*
  * The directory below which this process may make groups with limits (Sandbox::cgroup): its own

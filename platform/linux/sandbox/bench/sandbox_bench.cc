@@ -1,7 +1,7 @@
 // From the request to the first answer of a program in a sandbox, against fork, the same unshare
 // calls and exec of an empty program until it has ended. In turns, pinned to one CPU.
 
-#include "platform/linux/sandbox/sandbox.h"
+#include "platform/linux/sandbox/explain/lacks.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,5 +1,6 @@
 #include "platform/linux/sandbox/explain/words.h"
 
+#include "platform/linux/sandbox/explain/lacks.h"
 #include "platform/linux/sandbox/plan.h"
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 
 // Starts a program in a sandbox and takes what it says, for tests.
 
-#include "platform/linux/sandbox/sandbox.h"
+#include "platform/linux/sandbox/explain/lacks.h"
 
 #include <algorithm>
 #include <cerrno>
