@@ -244,7 +244,6 @@ Task<size_t, Error> Endpoint::_later(Job &job, uint32_t reasons, uint64_t until_
 			_disarm();
 			co_return result;
 		}
-		++_sleeps;
 		auto const woken = co_await _changed.wait(job, until_us);
 		if (!woken.ok()) {
 			_disarm();

@@ -64,7 +64,6 @@ private:
 	uint32_t _rung_ticket = 0; // of the peer's last sleep that we ended
 	Spin _spin{};
 	uint64_t _rings = 0;
-	uint64_t _sleeps = 0;
 
 	void _publish(Life);
 	void _notify(uint32_t reasons);
@@ -108,9 +107,8 @@ public:
 	size_t out_capacity() const { return _out.capacity(); }
 	size_t in_capacity() const { return _in.capacity(); }
 
-	/* How often we have rung the peer, and slept. */
+	/* How often we have rung the peer. */
 	uint64_t rings() const { return _rings; }
-	uint64_t sleeps() const { return _sleeps; }
 
 	/*
 	 * Without waiting. `try_write` copies what fits, `try_send` all or nothing. Errors: WOULD_BLOCK

@@ -32,6 +32,7 @@ class Pipe_bell final : public Doorbell
 {
 private:
 	int _ends[2];
+	unsigned long long _waits = 0;
 
 public:
 	Pipe_bell()
@@ -50,8 +51,11 @@ public:
 		if (::write(_ends[1], "", 1) != 1 && errno != EAGAIN) fail("can't ring");
 	}
 
+	unsigned long long waits() const { return _waits; }
+
 	void wait()
 	{
+		++_waits;
 		char rings[64];
 		if (::read(_ends[0], rings, sizeof rings) <= 0) fail("can't hear");
 	}
@@ -187,7 +191,7 @@ void run_server(Attachment const &view, Case const &c, Pipe_bell &ours, Pipe_bel
 	Side{end, 0, c.bytes, c.spin}.run(ours);
 	std::printf("%8zu B both ways, rings of %u and %u, spin %u, %s: slept %llu, rang %llu times\n",
 		c.bytes, c.sizes.to_client, c.sizes.to_server, c.spin,
-		c.processes ? "processes" : "threads", static_cast<unsigned long long>(end.sleeps()),
+		c.processes ? "processes" : "threads", ours.waits(),
 		static_cast<unsigned long long>(end.rings()));
 	std::fflush(stdout);
 }
