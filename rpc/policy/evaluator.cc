@@ -24,8 +24,8 @@ Attempt<Owned<Evaluator>> Evaluator::create(
 	Owned<Evaluator> made = TRY(create_owned<Evaluator>(allocator, allocator, policy, system));
 	std::span<Token const> const tokens = policy.tokens();
 	made->_words = (tokens.size() + 63) / 64;
-	made->_rows =
-		TRY(create_array<uint64_t>(made->_arena, (made->_default_row() + 1) * made->_words));
+	size_t const rows = made->_row(To::UNKNOWN, 0);
+	made->_rows = TRY(create_array<uint64_t>(made->_arena, rows * made->_words));
 	for (uint32_t number = 0; number < tokens.size(); ++number)
 		made->_compile(tokens[number], number);
 	return made;
@@ -55,8 +55,8 @@ void Evaluator::_compile(Token const &token, uint32_t number)
 		bool const base = kind == Kind::TAG || domain.template_for_dispvms;
 		return base && domain.tagged(token.value);
 	};
-	auto const set = [&](size_t row, bool matches) {
-		_rows[row * _words + number / 64] |= uint64_t{matches} << number % 64;
+	auto const set = [&](To to, size_t domain, bool matches) {
+		_rows[_row(to, domain) * _words + number / 64] |= uint64_t{matches} << number % 64;
 	};
 	bool const disposables = kind == Kind::DISPOSABLE_OF || kind == Kind::DISPOSABLE_TAG;
 	for (uint32_t i = 0; i < _count; ++i) {
@@ -67,39 +67,27 @@ void Evaluator::_compile(Token const &token, uint32_t number)
 					? fits(base)
 					: kind == Kind::DISPOSABLE_OF && token.value == domains[base].name);
 		bool const but_admin = kind == Kind::ANY && i != _system.admin();
-		set(i, (!disposables && fits(i)) || but_admin || kind == Kind::EVERY);
-		set(_disposable_row(i), (disposables && fits(i)) || all);
-		set(_default_disposable_row(i), standard || all || kind == Kind::DISPOSABLE);
+		set(To::DOMAIN, i, (!disposables && fits(i)) || but_admin || kind == Kind::EVERY);
+		set(To::DISPOSABLE_OF, i, (disposables && fits(i)) || all);
+		set(To::DISPOSABLE, i, standard || all || kind == Kind::DISPOSABLE);
 	}
-	set(_default_disposable_row(_count), all || kind == Kind::DISPOSABLE);
-	set(_admin_row(), kind == Kind::EVERY || token.admin());
-	set(_default_row(), all || kind == Kind::DEFAULT);
+	set(To::DISPOSABLE, NONE, all || kind == Kind::DISPOSABLE);
+	set(To::ADMIN, NONE, kind == Kind::EVERY || token.admin());
+	set(To::DEFAULT, NONE, all || kind == Kind::DEFAULT);
 }
 
-/* Who calls: the channel's other end, or a RemoteVM that it relays for. */
-Denial Evaluator::_set_source(Request const &request, Call &call) const
+/* Who calls: the channel's other end. */
+void Evaluator::_set_source(std::string_view source, Call &call) const
 {
-	std::string_view source = request.source;
-	if (!request.requested_source.empty()) {
-		uint32_t const number = _system.find(request.requested_source);
-		bool const there = number != NONE && _system.domains()[number].exists;
-		if (!there) return Denial::SOURCE_UNKNOWN;
-		Domain const &remote = _system.domains()[number];
-		if (!remote.remote()) return Denial::SOURCE_NOT_REMOTE;
-		if (remote.relay == NONE || remote.relay != _system.find(source))
-			return Denial::SOURCE_OF_OTHER_RELAY;
-		source = request.requested_source;
-	}
 	call.verdict.source = _system.find(source);
 	call.verdict.source_by_uuid = source.starts_with(UUID_PREFIX);
 	if (call.verdict.source != NONE)
-		call.source_row = call.verdict.source;
+		call.source_row = _row(To::DOMAIN, call.verdict.source);
 	else if (source == "@adminvm")
-		call.source_row = _admin_row();
+		call.source_row = _row(To::ADMIN);
 	else if (uint32_t const word = _policy.token(source);
 		word != NONE && !source.starts_with('@') && _meant(_policy.tokens()[word]) == NONE)
 		call.source_word = word; // a stranger that a rule names matches that name, too
-	return Denial::NOT_DENIED;
 }
 
 /* What the request says is the target. */
@@ -108,30 +96,26 @@ Denial Evaluator::_set_target(std::string_view text, Call &call) const
 	auto const parsed = parse_token(text.empty() ? "@default" : text, Position::REQUEST);
 	if (!parsed.ok()) return Denial::BAD_TARGET;
 	Destination const wanted = _destination(parsed.value());
-	switch (wanted.kind) {
-	case To::UNKNOWN:
-		if (parsed.value().kind == Kind::DISPOSABLE_OF) return Denial::NOT_A_TEMPLATE;
+	if (wanted.kind == To::UNKNOWN) {
 		// Who names what isn't there learns nothing from the answer: it is as if nothing was named.
-		return Denial::NOT_DENIED;
-	case To::DEFAULT: break;
-	case To::DOMAIN: call.target_row = wanted.number; break;
-	case To::ADMIN: call.target_row = _admin_row(); break;
-	case To::DISPOSABLE_OF: call.target_row = _disposable_row(wanted.number); break;
-	case To::DISPOSABLE:
-		call.target_row = _default_disposable_row(std::min<size_t>(call.verdict.source, _count));
-		break;
+		bool const disposable = parsed.value().kind == Kind::DISPOSABLE_OF;
+		return disposable ? Denial::NOT_A_TEMPLATE : Denial::NOT_DENIED;
 	}
+	bool const of_source = wanted.kind == To::DISPOSABLE;
+	call.target_row = _row(wanted.kind, of_source ? call.verdict.source : wanted.number);
 	call.verdict.requested = wanted;
 	return Denial::NOT_DENIED;
 }
 
 Call Evaluator::resolve(Request const &request) const
 {
-	Call call{.source_row = _default_row(), .target_row = _default_row()};
-	Denial const source = _set_source(request, call);
-	// A bad target counts before a bad source, though @dispvm depends on the source.
+	Call call{.source_row = _row(To::DEFAULT), .target_row = _row(To::DEFAULT)};
+	_set_source(request.source, call);
 	call.verdict.denial = _set_target(request.target, call);
-	if (call.verdict.denial == Denial::NOT_DENIED) call.verdict.denial = source;
+	// An Asker knows who relays for whom, and has put the RemoteVM in the source's place.
+	bool const relayed = !request.requested_source.empty();
+	if (relayed && call.verdict.denial == Denial::NOT_DENIED)
+		call.verdict.denial = Denial::SOURCE_NOT_REMOTE;
 	return call;
 }
 
@@ -143,7 +127,7 @@ uint32_t Evaluator::_first(Request const &request, Call const &call) const
 	for (uint32_t const first : {_policy.first(request.service, request.argument),
 			 _policy.first(request.service, EACH), _policy.first(EACH, EACH)})
 		for (uint32_t i = first; i < best; i = rules[i].next)
-			if (source_matches(call, rules[i].source) && target_matches(call, rules[i].target))
+			if (source_matches(call, rules[i].source) && matches(call.target_row, rules[i].target))
 				best = i;
 	return best;
 }

@@ -28,7 +28,7 @@ struct Destination
 		ADMIN, // @adminvm
 		DISPOSABLE, // @dispvm, not resolved
 		DISPOSABLE_OF, // a new disposable of a template
-		UNKNOWN, // what target= names isn't there
+		UNKNOWN, // what target= names isn't there; without rows
 	};
 
 	Kind kind = Kind::DEFAULT;
@@ -100,24 +100,19 @@ private:
 	Arena _arena;
 	size_t const _count; // of domains
 	size_t _words = 0; // of a row
-	// For each row, which tokens match: domains by name, new disposables of each, @dispvm as each
-	// asks for it and as a stranger does, @adminvm, @default. As a source, who isn't there is like
-	// @default.
+	// For each row, which tokens match. Each kind of destination has one for each domain and one
+	// for none: DISPOSABLE has them by who asks for it, DEFAULT and ADMIN use the last only. As a
+	// source, who isn't there is like @default.
 	std::span<uint64_t> _rows{};
 
-	size_t _disposable_row(size_t domain) const { return _count + domain; }
-	size_t _default_disposable_row(size_t source) const { return 2 * _count + source; }
-	size_t _admin_row() const { return 3 * _count + 1; }
-	size_t _default_row() const { return 3 * _count + 2; }
-
+	size_t _row(Destination::Kind kind, size_t domain = NONE) const
+	{
+		return static_cast<size_t>(kind) * (_count + 1) + std::min(domain, _count);
+	}
 	uint32_t _meant(Token const &token) const;
 	void _compile(Token const &token, uint32_t number);
-	bool _matches(size_t row, uint32_t token) const
-	{
-		return _rows[row * _words + token / 64] >> token % 64 & 1;
-	}
 	Destination _destination(Token const &token, uint32_t number = NONE) const;
-	Denial _set_source(Request const &request, Call &call) const;
+	void _set_source(std::string_view source, Call &call) const;
 	Denial _set_target(std::string_view text, Call &call) const;
 	uint32_t _first(Request const &request, Call const &call) const;
 
@@ -131,7 +126,7 @@ public:
 	Policy const &policy() const { return _policy; }
 	System const &system() const { return _system; }
 
-	/* Decides. Never blocks, never allocates. */
+	/* Decides; a call that is relayed is denied. Never blocks, never allocates. */
 	Verdict evaluate(Request const &request) const;
 
 	/* Whether an allowed call can be made now. */
@@ -139,13 +134,13 @@ public:
 
 	// The steps of a decision.
 	Call resolve(Request const &request) const;
+	bool matches(size_t row, uint32_t token) const
+	{
+		return _rows[row * _words + token / 64] >> token % 64 & 1;
+	}
 	bool source_matches(Call const &call, uint32_t token) const
 	{
-		return token == call.source_word || _matches(call.source_row, token);
-	}
-	bool target_matches(Call const &call, uint32_t token) const
-	{
-		return _matches(call.target_row, token);
+		return token == call.source_word || matches(call.source_row, token);
 	}
 	/* Where target= or default_target= leads. */
 	Destination destination(uint32_t token) const

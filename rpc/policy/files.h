@@ -8,23 +8,17 @@ namespace bulkhead::policy {
 
 inline constexpr size_t MOST_FILES = 20'000; // in a directory, and of a policy
 
-/* Gets the names of a directory, in any order. */
-class Names
+/* Gets the names of a directory, in any order. They are kept in the arena, which outlives them. */
+struct Names
 {
-private:
-	Arena &_arena;
-
-public:
-	Growing_list<std::string_view> list;
-
-	/* Names are kept in the arena, which outlives them. */
-	explicit Names(Arena &arena) : _arena(arena), list(arena) {}
+	Arena &arena;
+	Growing_list<std::string_view> list{arena};
 
 	/* A name without a slash. Directories are left out by the one who lists. */
 	Attempt<void> name(std::string_view name)
 	{
 		if (list.size() >= MOST_FILES) return Error::TOO_LONG;
-		return list.push_back(TRY(copy(_arena, name)));
+		return list.push_back(TRY(copy(arena, name)));
 	}
 };
 

@@ -167,7 +167,7 @@ private:
 		Growing_list<Policy_file> all(_policy._arena);
 		bool there = false;
 		for (std::string_view const directory : directories) {
-			Names names(_policy._arena);
+			Names names{_policy._arena};
 			there = TRY(_list(directory, place, names)) || there;
 			for (std::string_view const name : names.list) {
 				if (!name.ends_with(SUFFIX) || name.starts_with('.')) continue;
@@ -192,7 +192,7 @@ private:
 			size_t const plus = std::min(name.find('+'), name.size());
 			return std::tuple(name.substr(0, plus), plus == name.size(), name.substr(plus));
 		};
-		Names names(_policy._arena);
+		Names names{_policy._arena};
 		TRY(_list(_compat, place, names));
 		// One argument before every argument.
 		std::ranges::sort(names.list, {}, split);
@@ -346,10 +346,9 @@ private:
 		unsigned const bit = 1U << (known - PARAMETERS.begin());
 		if (seen & bit) return _fault(Kind::REPEATED_PARAMETER, place, name);
 		seen |= bit;
-		if (name.text == "user") {
+		if (name.text == "user")
 			rule.user = value.text;
-			rule.has_user = true;
-		} else if (name.text == "target")
+		else if (name.text == "target")
 			rule.redirect = TRY(_token(place, value, Position::REDIRECT));
 		else if (name.text == "default_target")
 			rule.default_target = TRY(_token(place, value, Position::REDIRECT));

@@ -9,8 +9,6 @@
 #include "rpc/policy/files.h"
 #include "rpc/policy/token.h"
 
-#include <optional>
-
 namespace bulkhead::policy {
 
 /* How much a policy may be; and MOST_FILES; more is a fault (TOO_DEEP, TOO_MUCH). */

@@ -6,6 +6,7 @@
 #include "rpc/policy/table.h"
 
 #include <array>
+#include <optional>
 
 namespace bulkhead::policy {
 
@@ -33,8 +34,7 @@ struct Rule
 	uint32_t target = NONE; // of Policy::tokens
 	uint32_t redirect = NONE; // of Policy::tokens: target=
 	uint32_t default_target = NONE; // of Policy::tokens
-	std::string_view user{};
-	bool has_user = false;
+	std::optional<std::string_view> user{};
 	Action action = Action::DENY;
 	bool notify = true;
 	bool autostart = true;

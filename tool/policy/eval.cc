@@ -120,7 +120,7 @@ private:
 			_allow(json, verdict);
 		else
 			_ask(json, verdict);
-		json["user"] = rule.has_user ? Json(rule.user) : Json(nullptr);
+		json["user"] = rule.user ? Json(*rule.user) : Json(nullptr);
 		json["autostart"] = verdict.autostart;
 		json["notify"] = verdict.notify;
 		json["rule"] = _rule(rule);

@@ -81,7 +81,7 @@ std::string Policy_setting::rule_text(policy::Rule const &rule) const
 	if (rule.redirect != policy::NONE) text += fmt::format(" target={}", word(rule.redirect));
 	if (rule.default_target != policy::NONE)
 		text += fmt::format(" default_target={}", word(rule.default_target));
-	if (rule.has_user) text += fmt::format(" user={}", rule.user);
+	if (rule.user) text += fmt::format(" user={}", *rule.user);
 	if (rule.notify != (rule.action == policy::Action::DENY))
 		text += rule.notify ? " notify=yes" : " notify=no";
 	if (!rule.autostart) text += " autostart=no";

@@ -182,8 +182,31 @@ Destination Asker::_preselected(Rule const &rule, uint32_t source) const
 	return wanted.kind != To::DEFAULT && offers(wanted) ? wanted : Destination{};
 }
 
-Verdict Asker::evaluate(Request const &request)
+/* A call that is relayed comes from the RemoteVM; or what is wrong with that. */
+Denial Asker::_settle_source(Request &request) const
 {
+	std::string_view const requested = std::exchange(request.requested_source, {});
+	if (requested.empty()) return Denial::NOT_DENIED;
+	uint32_t const number = _system.find(requested);
+	bool const there = number != NONE && _system.domains()[number].exists;
+	if (!there) return Denial::SOURCE_UNKNOWN;
+	Domain const &remote = _system.domains()[number];
+	if (!remote.remote()) return Denial::SOURCE_NOT_REMOTE;
+	if (remote.relay == NONE || remote.relay != _system.find(request.source))
+		return Denial::SOURCE_OF_OTHER_RELAY;
+	request.source = requested;
+	return Denial::NOT_DENIED;
+}
+
+Verdict Asker::evaluate(Request const &asked)
+{
+	Request request = asked;
+	Denial const wrong = _settle_source(request);
+	if (wrong != Denial::NOT_DENIED && !_policy.broken()) {
+		// A bad target counts before a bad source.
+		Denial const target = _evaluator->resolve(request).verdict.denial;
+		return Verdict{}.denied(target == Denial::NOT_DENIED ? wrong : target);
+	}
 	Verdict verdict = _evaluator->evaluate(request);
 	if (verdict.action != Action::ASK) return verdict;
 	Rule const &rule = _policy.rules()[verdict.rule];
@@ -281,24 +304,24 @@ void Asker::write_response(Text_writer &to, Request const &request, Verdict cons
 {
 	bool const remote =
 		verdict.target.kind == To::DOMAIN && _system.domains()[verdict.target.number].remote();
-	std::string_view user = verdict.rule == NONE ? "" : _policy.rules()[verdict.rule].user;
+	std::string_view user =
+		verdict.rule == NONE ? "" : _policy.rules()[verdict.rule].user.value_or("");
 	if (user.empty() || remote) user = "DEFAULT";
 	format_all(to, "user=", user, "\nresult=allow\n");
 	_write_target(to, request, verdict);
 }
 
-Mismatch Asker::mismatch(Rule const &rule, Request const &request) const
+Mismatch Asker::mismatch(Rule const &rule, Request const &asked) const
 {
+	Request request = asked;
+	bool const called = _settle_source(request) == Denial::NOT_DENIED;
 	if (rule.service != EACH && rule.service != request.service) return Mismatch::SERVICE;
 	if (rule.argument != EACH && rule.argument != request.argument) return Mismatch::ARGUMENT;
-	Call const source = _evaluator->resolve(
-		{.source = request.source, .requested_source = request.requested_source});
-	bool const called = source.verdict.denial == Denial::NOT_DENIED;
-	if (!called || !_evaluator->source_matches(source, rule.source)) return Mismatch::SOURCE;
 	Call const call = _evaluator->resolve(request);
+	if (!called || !_evaluator->source_matches(call, rule.source)) return Mismatch::SOURCE;
 	bool const wanted = call.verdict.denial == Denial::NOT_DENIED;
-	return wanted && _evaluator->target_matches(call, rule.target) ? Mismatch::MATCHES
-																   : Mismatch::TARGET;
+	return wanted && _evaluator->matches(call.target_row, rule.target) ? Mismatch::MATCHES
+																	   : Mismatch::TARGET;
 }
 
 } // namespace bulkhead::policy

@@ -57,6 +57,7 @@ private:
 
 	Attempt<void> _build(Allocator &allocator);
 	void _expand(Token const &token, std::span<uint64_t> bits) const;
+	Denial _settle_source(Request &request) const;
 	void _offer_one(Rule const &rule);
 	bool _apply(Entry const &offer);
 	void _collect(Request const &request);
@@ -78,10 +79,10 @@ public:
 	System const &system() const { return _system; }
 
 	/*
-	 * Decides. Of ASK the verdict's target is what to preselect, or DEFAULT; if there is nothing to
-	 * choose from, it is denied. Never blocks, never allocates.
+	 * Decides, also what a source relays. Of ASK the verdict's target is what to preselect, or
+	 * DEFAULT; if there is nothing to choose from, it is denied. Never blocks, never allocates.
 	 */
-	Verdict evaluate(Request const &request);
+	Verdict evaluate(Request const &asked);
 
 	/*
 	 * What becomes of a call that a person was asked about and has chosen a target for: it is
@@ -112,7 +113,7 @@ public:
 	void write(Text_writer &to, Destination const &destination) const;
 
 	/* Why a rule doesn't match, for people; SOURCE or TARGET also if the request is wrong. */
-	Mismatch mismatch(Rule const &rule, Request const &request) const;
+	Mismatch mismatch(Rule const &rule, Request const &asked) const;
 };
 
 } // namespace bulkhead::policy

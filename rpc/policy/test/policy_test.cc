@@ -109,6 +109,15 @@ TEST_F(Policy_response, for_a_remote_vm_goes_to_its_relay)
 			"\nautostart=True\nrequested_target=web\npolicy_source=far");
 }
 
+TEST_F(Policy_response, to_a_relay_needs_an_asker)
+{
+	load("svc * * * allow\n");
+	Request const relayed{
+		.service = "svc", .source = "relay", .target = "web", .requested_source = "far"};
+	EXPECT_EQ(asker->evaluate(relayed).action, Action::ALLOW);
+	EXPECT_EQ(asker->evaluator().evaluate(relayed).action, Action::DENY);
+}
+
 TEST_F(Policy_response, has_no_lines_that_a_caller_made_up)
 {
 	load("* * work far allow\n");

@@ -185,7 +185,7 @@ inline std::string line_of(Asker const &asker, Verdict const &verdict)
 			line += " default=" + text_of(asker, verdict.target);
 	}
 	Rule const &rule = asker.policy().rules()[verdict.rule];
-	if (rule.has_user) line += " user=" + std::string(rule.user);
+	if (rule.user) line += " user=" + std::string(*rule.user);
 	if (!verdict.autostart) line += " autostart=no";
 	if (verdict.notify) line += " notify=yes";
 	if (verdict.action == Action::ALLOW && asker.call_fault(verdict) != Call_fault::OK)
