@@ -7,6 +7,8 @@
 #include "platform/linux/sandbox/explain/words.h"
 #include "platform/linux/sandbox/sandbox.h"
 
+#include <cerrno>
+
 namespace bulkhead::linux_host::sandbox {
 
 /* Where a program is while it is started: fixed, as lists of system calls name it. */
@@ -19,6 +21,13 @@ inline constexpr unsigned INSIDE_ID = 1000;
 
 /* On the host, where there is no other: owns nothing. */
 inline constexpr uid_t NOBODY = 65534;
+
+/* Whether it is a shortage that may be over by the next time, and nothing that a machine lacks. */
+constexpr bool passes(int error)
+{
+	return error == EAGAIN || error == ENOMEM || error == EBUSY || error == EMFILE ||
+		error == ENFILE;
+}
 
 /* Something in the root. Of scratch the source is empty; targets have no '/' at their start. */
 struct Place : Sandbox::Bind

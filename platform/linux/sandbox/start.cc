@@ -94,8 +94,7 @@ Attempt<Sandboxed> run(Plan &plan, std::string &why)
 	why = words_of(*said.step, said.subject, said.error);
 	// A user namespace without rights is AppArmor's way to refuse it.
 	bool const denied = said.error == EPERM || said.error == EACCES;
-	bool const passing = said.error == EAGAIN || said.error == ENOMEM || said.error == EBUSY;
-	bool const refused = mapped ? said.step == &steps::ROOT && denied : !passing;
+	bool const refused = mapped ? said.step == &steps::ROOT && denied : !passes(said.error);
 	return plan.namespaces && refused ? Error::NOT_SUPPORTED : error_of_errno(said.error);
 }
 

@@ -30,10 +30,11 @@ bool controls(std::string const &group, char const *file, std::string const &nam
 
 std::string words_of(Step const &step, char const *subject, int error)
 {
-	// What has run out for now needs no remedy.
-	bool const passing = error == EAGAIN || error == ENOMEM || error == EBUSY;
+	char const *const remedy = error == EMFILE ? "; raise ulimit -n"
+		: passes(error)                        ? ""
+											   : step.remedy;
 	return std::string(step.what) + (subject ? " " : "") + (subject ? subject : "") + ": " +
-		strerror(error) + (passing ? "" : step.remedy);
+		strerror(error) + remedy;
 }
 
 std::string no_landlock(int error)
@@ -70,8 +71,9 @@ std::vector<Lack> find_lacks(std::string const &cgroup)
 	probe.executable = no_program.value();
 	probe.without = {Ability::SECCOMP};
 	probe.user = probe.group = NOBODY; // to map root would take CAP_SETFCAP, which no domain needs
-	(void)start(probe, why);
-	if (!why.starts_with(steps::EXECUTE.what)) lacks.push_back({Ability::NAMESPACES, why});
+	// It can't succeed; what else may be wrong now is told when a domain is started.
+	if (start(probe, why).error() == Error::NOT_SUPPORTED)
+		lacks.push_back({Ability::NAMESPACES, why});
 	uint32_t const action = SECCOMP_RET_KILL_PROCESS;
 	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) != 0)
 		lacks.push_back({Ability::SECCOMP, std::string("seccomp: ") + strerror(errno)});

@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 using namespace bulkhead;
@@ -279,6 +280,38 @@ TEST(Sandbox, refuses_to_do_without_what_it_was_not_told_it_may)
 	Sandbox unfiltered = sandbox_of(INMATE, {}, {"@talk"});
 	unfiltered.system_calls = nullptr;
 	EXPECT_THAT(run(unfiltered).why, HasSubstr("lacks seccomp"));
+}
+
+TEST(Sandbox, takes_a_lack_of_descriptors_for_no_lack_of_the_machine)
+{
+	pid_t const pid = fork();
+	if (pid == 0) {
+		Sandbox sandbox = sandbox_of(INMATE, {"describe"}, {"@talk"});
+		int const nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+		sandbox.log = nothing;
+		rlimit limit{};
+		getrlimit(RLIMIT_NOFILE, &limit);
+		limit.rlim_cur = 600; // a sandbox needs numbers up to 512
+		EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		std::vector<Owned_fd> taken;
+		for (int fd = 0; (fd = fcntl(nothing, F_DUPFD_CLOEXEC, 0)) >= 0;) taken.emplace_back(fd);
+		std::string why;
+		unsigned failed = 0;
+		for (Attempt<Sandboxed> started = Error::IO; !started.ok() && !taken.empty(); ++failed) {
+			started = start(sandbox, why);
+			if (started.ok()) break;
+			EXPECT_NE(started.error(), Error::NOT_SUPPORTED);
+			EXPECT_THAT(why, HasSubstr("Too many open files; raise ulimit -n"));
+			taken.pop_back();
+		}
+		EXPECT_GE(failed, 3u);
+		EXPECT_FALSE(taken.empty()) << why;
+		fflush(nullptr);
+		_exit(testing::Test::HasFailure());
+	}
+	int status = -1;
+	waitpid(pid, &status, 0);
+	EXPECT_EQ(status, 0);
 }
 
 TEST(Sandbox, limits_memory_and_processes_of_each_without_a_cgroup)
