@@ -37,7 +37,7 @@ std::string place_of(policy::Policy const &policy, uint32_t rule)
 {
 	if (rule == policy::NONE) return {};
 	policy::Place const place = policy.rules()[rule].place;
-	return " (" + std::string(policy.base_name(place.file)) + ":" + std::to_string(place.line) +
+	return " (" + std::string(base_name(policy, place.file)) + ":" + std::to_string(place.line) +
 		")";
 }
 

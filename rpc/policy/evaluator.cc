@@ -34,11 +34,11 @@ Attempt<Owned<Evaluator>> Evaluator::create(
 /* The one domain that a word names, or that it names the template by, or NONE. */
 uint32_t Evaluator::_meant(Token const &token) const
 {
-	bool const disposable = token.kind == Kind::DISPOSABLE_OF;
 	if (token.kind == Kind::ADMIN) return _system.admin();
-	if (!disposable && token.kind != Kind::NAME && token.kind != Kind::UUID) return NONE;
-	std::string_view const name = disposable ? token.value : token.text;
-	return name.starts_with(UUID_PREFIX) ? _system.with_uuid(name) : _system.find(name);
+	bool const named = token.kind == Kind::NAME || token.kind == Kind::UUID;
+	if (!named && token.kind != Kind::DISPOSABLE_OF) return NONE;
+	bool const uuid = token.value.starts_with(UUID_PREFIX);
+	return uuid ? _system.with_uuid(token.value) : _system.find(token.value);
 }
 
 /* Settles what a word matches. */
@@ -139,13 +139,12 @@ Destination Evaluator::_destination(Token const &token, uint32_t number) const
 	if (token.kind == Kind::ADMIN) return {.kind = To::ADMIN};
 	if (token.kind == Kind::DISPOSABLE) return {.kind = To::DISPOSABLE};
 	bool const disposable = token.kind == Kind::DISPOSABLE_OF;
-	std::string_view const name = disposable ? token.value : token.text;
-	uint32_t const domain = _system.find(name);
+	uint32_t const domain = _system.find(token.value);
 	bool const there = domain != NONE && _system.domains()[domain].exists;
 	if (!there || (disposable && !_system.domains()[domain].template_for_dispvms))
 		return {.kind = To::UNKNOWN, .number = number};
 	return {.kind = disposable ? To::DISPOSABLE_OF : To::DOMAIN,
-		.by_uuid = name.starts_with(UUID_PREFIX),
+		.by_uuid = token.value.starts_with(UUID_PREFIX),
 		.number = domain};
 }
 

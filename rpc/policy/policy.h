@@ -61,15 +61,10 @@ public:
 	std::span<Token const> tokens() const { return _tokens.view(); }
 	uint32_t token(std::string_view text) const { return _numbers.find(text); }
 
-	/* The path of a file as it was read, and its last part. */
+	/* The path of a file as it was read. */
 	std::string_view file_name(uint32_t file) const
 	{
 		return file < _files.size() ? _files[file] : std::string_view();
-	}
-	std::string_view base_name(uint32_t file) const
-	{
-		std::string_view const path = file_name(file);
-		return path.substr(path.rfind('/') + 1);
 	}
 };
 

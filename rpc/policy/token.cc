@@ -1,6 +1,7 @@
 #include "rpc/policy/token.h"
 
 #include <array>
+#include <bit>
 
 namespace bulkhead::policy {
 
@@ -8,18 +9,11 @@ namespace {
 
 using Kind = Token::Kind;
 
-constexpr unsigned in(Position position) { return 1U << static_cast<unsigned>(position); }
-
-constexpr unsigned SOURCE = in(Position::SOURCE);
-constexpr unsigned TARGET = in(Position::TARGET);
-constexpr unsigned REDIRECT = in(Position::REDIRECT);
-constexpr unsigned REQUEST = in(Position::REQUEST);
-
 struct Word
 {
 	std::string_view text;
 	Kind kind;
-	unsigned positions;
+	int positions;
 };
 
 // The table of the language: which word may stand where. Behind a colon something follows; a longer
@@ -46,17 +40,16 @@ constexpr std::array MISPLACED{Fault::Kind::SOURCE_NOT_HERE, Fault::Kind::TARGET
 
 Attempt<Token, Fault::Kind> parse_token(std::string_view text, Position position)
 {
-	size_t const where = static_cast<size_t>(position);
+	auto const where = static_cast<size_t>(std::countr_zero<unsigned>(position));
 	if (text.empty()) return Fault::Kind::EMPTY_TOKEN;
-	if (text.starts_with(UUID_PREFIX))
-		return Token{Kind::UUID, text.substr(UUID_PREFIX.size()), text};
+	if (text.starts_with(UUID_PREFIX)) return Token{Kind::UUID, text, text};
 	for (Word const &word : WORDS) {
 		bool const prefix = word.text.ends_with(':');
 		if (prefix ? !text.starts_with(word.text) : text != word.text) continue;
 		std::string_view const value = text.substr(word.text.size());
 		if (prefix && value.empty()) return Fault::Kind::EMPTY_TOKEN;
 		if (value.starts_with('@')) return UNKNOWN[where];
-		if (!(word.positions & in(position))) return MISPLACED[where];
+		if (!(word.positions & position)) return MISPLACED[where];
 		return Token{word.kind, value, text};
 	}
 	if (text[0] == '@') return UNKNOWN[where];

@@ -17,7 +17,7 @@ struct Token
 {
 	enum class Kind : uint8_t {
 		NAME, // value: the name
-		UUID, // value: the digits behind "uuid:"
+		UUID, // value: "uuid:…"
 		ADMIN, // @adminvm
 		EVERY, // *: dom0, too
 		ANY, // @anyvm: without dom0
@@ -37,12 +37,12 @@ struct Token
 	bool admin() const { return kind == Kind::ADMIN || text == ADMIN_NAME || text == ADMIN_UUID; }
 };
 
-/* Where a word stands decides which words there are. */
-enum class Position : uint8_t {
-	SOURCE,
-	TARGET,
-	REDIRECT, // target= and default_target=
-	REQUEST,
+/* Where a word stands decides which words there are. One bit each. */
+enum Position : uint8_t {
+	SOURCE = 1,
+	TARGET = 2,
+	REDIRECT = 4, // target= and default_target=
+	REQUEST = 8,
 };
 
 /* The token's views point into the text. Else: what is wrong with it where it stands. */

@@ -1,5 +1,6 @@
 #include "tool/policy/eval.h"
 
+#include "rpc/policy/text/verdict_text.h"
 #include "tool/policy/setting.h"
 
 #include <fmt/format.h>
@@ -70,7 +71,7 @@ private:
 
 	Json _rule(policy::Rule const &rule) const
 	{
-		Json json{{"lineno", nullptr}, {"filepath", _policy->base_name(rule.place.file)}};
+		Json json{{"lineno", nullptr}, {"filepath", base_name(*_policy, rule.place.file)}};
 		if (rule.place.line) json["lineno"] = rule.place.line;
 		return json;
 	}

@@ -90,7 +90,7 @@ std::string Policy_setting::rule_text(policy::Rule const &rule) const
 
 std::string Policy_setting::place(policy::Rule const &rule) const
 {
-	std::string_view const file = policy->base_name(rule.place.file);
+	std::string_view const file = base_name(*policy, rule.place.file);
 	if (rule.place.line == 0) return fmt::format("{}, implicit", file);
 	return fmt::format("{}:{}", file, rule.place.line);
 }

@@ -3,6 +3,7 @@
 
 #include "rpc/policy/test/support.h"
 #include "rpc/policy/text/fault_text.h"
+#include "rpc/policy/text/verdict_text.h"
 
 #include <cstdint>
 
@@ -44,7 +45,7 @@ void look_at(Policy const &policy)
 	demand(policy.faults().empty() || policy.rules().empty());
 	for (Rule const &rule : policy.rules()) {
 		demand(rule.source < policy.tokens().size() && rule.target < policy.tokens().size());
-		demand(!policy.base_name(rule.place.file).empty());
+		demand(!base_name(policy, rule.place.file).empty());
 	}
 }
 

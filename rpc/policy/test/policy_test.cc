@@ -252,7 +252,7 @@ TEST_F(Policy_faults, tell_the_file_by_path_and_base_name)
 {
 	load("!include include/x\n");
 	EXPECT_EQ(policy->file_name(policy->faults()[0].place.file), "p/30.policy");
-	EXPECT_EQ(policy->base_name(policy->faults()[0].place.file), "30.policy");
+	EXPECT_EQ(base_name(*policy, policy->faults()[0].place.file), "30.policy");
 	EXPECT_EQ(policy->faults()[0].subject, "p/include/x");
 	EXPECT_EQ(policy->file_name(NONE), "");
 }

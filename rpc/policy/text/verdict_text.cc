@@ -35,4 +35,10 @@ std::string_view name_of(Call_fault fault)
 	return "unknown";
 }
 
+std::string_view base_name(Policy const &policy, uint32_t file)
+{
+	std::string_view const path = policy.file_name(file);
+	return path.substr(path.rfind('/') + 1);
+}
+
 } // namespace bulkhead::policy

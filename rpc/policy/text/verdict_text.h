@@ -10,4 +10,7 @@ constexpr std::string_view name_of(Action action) { return ACTIONS[static_cast<s
 std::string_view name_of(Denial denial);
 std::string_view name_of(Call_fault fault);
 
+/* The last part of a file's path. */
+std::string_view base_name(Policy const &policy, uint32_t file);
+
 } // namespace bulkhead::policy
