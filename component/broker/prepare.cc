@@ -1,8 +1,5 @@
 #include "component/broker/machine.h"
 
-#include <array>
-#include <climits>
-#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/epoll.h>
@@ -30,10 +27,9 @@ void Machine::_find_cgroup(std::string const &system, std::string const &run_dir
 {
 	linux_host::Owned_fd group = std::move(_kept["cgroup"]);
 	if (group) {
-		std::array<char, PATH_MAX> path;
+		std::error_code error; // then there is none
 		std::string const link = "/proc/self/fd/" + std::to_string(group.value());
-		ssize_t const size = readlink(link.c_str(), path.data(), path.size());
-		if (size > 0) _cgroup.assign(path.data(), static_cast<size_t>(size));
+		_cgroup = std::filesystem::read_symlink(link, error);
 		return;
 	}
 	struct stat place{};
