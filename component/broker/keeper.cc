@@ -6,6 +6,7 @@
 #include "component/broker/systemd/notify_socket.h"
 #include "platform/linux/clock.h"
 #include "platform/linux/gate.h"
+#include "platform/linux/signals.h"
 
 #include <array>
 #include <cerrno>
@@ -16,7 +17,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -66,12 +66,7 @@ Keeper::Keeper(char **arguments, int ready_fd) : _arguments(arguments), _ready_f
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	// The broker's, too: it is to find what has come before it looks.
-	sigset_t mine;
-	sigemptyset(&mine);
-	for (int const number : {SIGTERM, SIGINT, SIGHUP, KEEPER_ENDED, SIGCHLD})
-		sigaddset(&mine, number);
-	sigprocmask(SIG_BLOCK, &mine, nullptr);
-	_signals.reset(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK));
+	_signals = linux_host::take_signals({SIGTERM, SIGINT, SIGHUP, KEEPER_ENDED, SIGCHLD});
 }
 
 void Keeper::_become_broker(pid_t keeper, Owned_fd socket)
@@ -131,11 +126,11 @@ bool Keeper::_take_message()
 
 void Keeper::_take_signal()
 {
-	signalfd_siginfo signal{};
-	if (read(_signals.value(), &signal, sizeof(signal)) != sizeof(signal)) return;
-	if (signal.ssi_signo != SIGCHLD) {
-		_stopping |= signal.ssi_signo != SIGHUP;
-		if (_pid > 0) kill(_pid, static_cast<int>(signal.ssi_signo));
+	int const number = linux_host::next_signal(_signals.value());
+	if (!number) return;
+	if (number != SIGCHLD) {
+		_stopping |= number != SIGHUP;
+		if (_pid > 0) kill(_pid, number);
 		return;
 	}
 	// Domains of a broker that was killed are our children, too.

@@ -1,6 +1,7 @@
 #include "component/broker/machine.h"
 
 #include "component/broker/prepared.h"
+#include "platform/linux/signals.h"
 
 #include <array>
 #include <cerrno>
@@ -13,7 +14,6 @@
 #include <random>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -75,13 +75,9 @@ Machine::Machine(Options options, Descriptors kept)
 	  _kept(std::move(kept)),
 	  _notify(std::move(_kept[KEEPER])),
 	  _epoll(epoll_create1(EPOLL_CLOEXEC)),
+	  _signals(linux_host::take_signals({SIGTERM, SIGINT, SIGHUP, KEEPER_ENDED})),
 	  _broker(*this, std::random_device{}(), _clock.now_us())
 {
-	sigset_t mine;
-	sigemptyset(&mine);
-	for (int const number : {SIGTERM, SIGINT, SIGHUP, KEEPER_ENDED}) sigaddset(&mine, number);
-	sigprocmask(SIG_BLOCK, &mine, nullptr);
-	_signals.reset(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK));
 	_watch(_signals.value(), EPOLLIN, SIGNALS);
 }
 
@@ -344,11 +340,10 @@ void Machine::_meet_operator()
 
 void Machine::_take_signal()
 {
-	signalfd_siginfo signal{};
-	if (read(_signals.value(), &signal, sizeof(signal)) != sizeof(signal)) return;
-	if (signal.ssi_signo == KEEPER_ENDED)
-		log(Level::ERROR, "the keeper has ended; all domains are ended");
-	if (signal.ssi_signo != SIGHUP) return _broker.shut_down();
+	int const number = linux_host::next_signal(_signals.value());
+	if (!number) return;
+	if (number == KEEPER_ENDED) log(Level::ERROR, "the keeper has ended; all domains are ended");
+	if (number != SIGHUP) return _broker.shut_down();
 	domain::Answer const answer = reload();
 	log(answer.error ? Level::ERROR : Level::INFO, answer.text);
 }

@@ -9,36 +9,46 @@
 
 namespace bulkhead::linux_host {
 
-Attempt<void> Signals::start(Loop &loop, std::initializer_list<int> signals)
+Owned_fd take_signals(std::initializer_list<int> signals, sigset_t *before)
 {
-	BULKHEAD_ASSERT(_signalfd < 0);
 	sigset_t set;
 	sigemptyset(&set);
 	for (int const number : signals) sigaddset(&set, number);
-	_signalfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (_signalfd < 0) return error_of_errno(errno);
-	pthread_sigmask(SIG_BLOCK, &set, &_before);
-	Attempt<void> const added = loop.add(*this, _signalfd, EPOLLIN, Loop::Kind::BACKGROUND);
+	Owned_fd made{signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
+	if (made) pthread_sigmask(SIG_BLOCK, &set, before);
+	return made;
+}
+
+int next_signal(int signals)
+{
+	signalfd_siginfo info;
+	bool const come = read(signals, &info, sizeof(info)) == sizeof(info);
+	return come ? static_cast<int>(info.ssi_signo) : 0;
+}
+
+Attempt<void> Signals::start(Loop &loop, std::initializer_list<int> signals)
+{
+	BULKHEAD_ASSERT(!_signals);
+	_signals = take_signals(signals, &_before);
+	if (!_signals) return error_of_errno(errno);
+	Attempt<void> const added = loop.add(*this, _signals.value(), EPOLLIN, Loop::Kind::BACKGROUND);
 	if (added.ok()) return added;
 	pthread_sigmask(SIG_SETMASK, &_before, nullptr);
-	close(_signalfd);
-	_signalfd = -1;
+	_signals.reset();
 	return added;
 }
 
 Signals::~Signals()
 {
-	if (_signalfd < 0) return;
+	if (!_signals) return;
 	if (Loop *const loop = this->loop()) loop->remove(*this);
-	close(_signalfd);
+	_signals.reset();
 	pthread_sigmask(SIG_SETMASK, &_before, nullptr);
 }
 
 void Signals::_take_one()
 {
-	signalfd_siginfo info;
-	if (read(_signalfd, &info, sizeof(info)) == sizeof(info))
-		signalled(static_cast<int>(info.ssi_signo));
+	if (int const number = next_signal(_signals.value())) signalled(number);
 }
 
 } // namespace bulkhead::linux_host

@@ -2,12 +2,22 @@
 
 // Signals as events of a loop instead of interruptions at any point.
 
+#include "platform/linux/descriptor.h"
 #include "platform/linux/loop.h"
 
 #include <initializer_list>
 #include <signal.h>
 
 namespace bulkhead::linux_host {
+
+/*
+ * Blocks signals in the calling thread and has them read from a descriptor, which doesn't block.
+ * `before`: what was blocked until now. None: nothing is blocked, errno says why.
+ */
+Owned_fd take_signals(std::initializer_list<int> signals, sigset_t *before = nullptr);
+
+/* The number of the next that has come to such a descriptor; 0: none has. */
+int next_signal(int signals);
 
 /*
  * Takes signals of the process for a loop. From `start` on they are blocked in the calling thread
@@ -18,7 +28,7 @@ class Signals : private Loop::Source
 {
 private:
 	sigset_t _before{};
-	int _signalfd = -1;
+	Owned_fd _signals{};
 
 	void _take_one();
 
