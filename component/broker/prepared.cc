@@ -1,11 +1,11 @@
 #include "component/broker/prepared.h"
 
+#include "platform/linux/unix_address.h"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 namespace bulkhead::broker {
@@ -32,13 +32,11 @@ uid_t user_of(std::string const &system, std::string const &name)
 
 Owned_fd connect_to(std::string const &path)
 {
-	sockaddr_un to{.sun_family = AF_UNIX, .sun_path = {}};
-	if (path.size() >= sizeof(to.sun_path)) return errno = ENAMETOOLONG, Owned_fd();
-	memcpy(to.sun_path, path.data(), path.size());
+	auto const to = linux_host::unix_address(path);
+	if (!to) return errno = ENAMETOOLONG, Owned_fd();
 	// Without blocking: a server whose backlog is full must not hold up all others.
 	Owned_fd made{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-	if (connect(made.value(), reinterpret_cast<sockaddr *>(&to), sizeof(to)) != 0)
-		return Owned_fd();
+	if (connect(made.value(), to->get(), to->size) != 0) return Owned_fd();
 	fcntl(made.value(), F_SETFL, O_RDWR);
 	return made;
 }

@@ -1,6 +1,7 @@
 #include "component/broker/run_directory.h"
 
 #include "component/broker/plan/options.h"
+#include "platform/linux/unix_address.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -10,10 +11,8 @@
 #include <fstream>
 #include <sstream>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 
 namespace bulkhead::broker {
 namespace {
@@ -80,22 +79,20 @@ int Run_directory::open(
 	// Who connects sees the process that has called this last.
 	if (_lock && _listener && listen(_listener.value(), BACKLOG) == 0) return 0;
 	std::string const control = path + "/control";
-	sockaddr_un to{.sun_family = AF_UNIX, .sun_path = {}};
+	auto const address = linux_host::unix_address(control);
 	why = control + ": too long; choose a shorter place by --run-dir";
-	if (control.size() >= sizeof(to.sun_path)) return UNABLE;
-	memcpy(to.sun_path, control.data(), control.size());
-	auto *const address = reinterpret_cast<sockaddr *>(&to);
+	if (!address) return UNABLE;
 	_listener.reset(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (int const code = _take(why)) {
 		if (code != RUNS_ALREADY) return code;
-		(void)connect(_listener.value(), address, sizeof(to));
+		(void)connect(_listener.value(), address->get(), address->size);
 		why = "process " + std::to_string(peer_of(_listener.value()).pid);
 		return code;
 	}
 	_find_left(kept);
 	unlink(control.c_str());
-	if (bind(_listener.value(), address, sizeof(to)) != 0 || chmod(control.c_str(), 0600) != 0 ||
-		listen(_listener.value(), BACKLOG) != 0) {
+	if (bind(_listener.value(), address->get(), address->size) != 0 ||
+		chmod(control.c_str(), 0600) != 0 || listen(_listener.value(), BACKLOG) != 0) {
 		why = control + ": " + strerror(errno);
 		return UNABLE;
 	}
