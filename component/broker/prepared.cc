@@ -63,6 +63,7 @@ bool give_devices(Prepared &to, Domain_plan const &plan, std::string &why)
 Owned_fd sealed_text(std::string const &text)
 {
 	Owned_fd made{memfd_create("text", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+	if (!made) return made;
 	ssize_t const written = pwrite(made.value(), text.data(), text.size(), 0);
 	if (written != static_cast<ssize_t>(text.size())) return Owned_fd();
 	fcntl(made.value(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);

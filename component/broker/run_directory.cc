@@ -132,6 +132,12 @@ void Run_directory::forget(std::string const &domain) const
 linux_host::Gate Run_directory::accept()
 {
 	Owned_fd socket{accept4(_listener.value(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+	// Who can't be taken in is sent away: the listener would be ready for ever.
+	if (!socket && errno == EMFILE && _spare) {
+		_spare.reset();
+		_spare.reset(accept4(_listener.value(), nullptr, nullptr, SOCK_CLOEXEC));
+		_spare.reset(::open("/", O_PATH | O_CLOEXEC));
+	}
 	uid_t const user = socket ? peer_of(socket.value()).uid : static_cast<uid_t>(-1);
 	if (user != 0 && user != geteuid()) return {};
 	return {std::move(socket), linux_host::Gate_takes::NOTHING};

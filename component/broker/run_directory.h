@@ -6,6 +6,7 @@
 #include "component/broker/notify.h"
 #include "platform/linux/gate.h"
 
+#include <fcntl.h>
 #include <string>
 
 namespace bulkhead::broker {
@@ -16,6 +17,7 @@ private:
 	std::string _path{};
 	linux_host::Owned_fd _lock{};
 	linux_host::Owned_fd _listener{};
+	linux_host::Owned_fd _spare{::open("/", O_PATH | O_CLOEXEC)}; // for when there is no other
 
 	int _take(std::string &why);
 	void _find_left(Descriptors &kept) const;

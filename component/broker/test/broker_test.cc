@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -365,6 +366,50 @@ TEST_F(A_broker, starts_a_writer_of_logs_again_and_again)
 	ASSERT_TRUE(until([&] { return writer_of(broker) > 0; }));
 	std::filesystem::remove(log);
 	EXPECT_TRUE(until([&] { return std::filesystem::exists(log); })) << "nothing is written";
+	EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(A_broker, refuses_for_want_of_descriptors_and_goes_on_when_there_are_some)
+{
+	ASSERT_TRUE(start_with(TWO));
+	Operator operated(socket());
+	int const broker = operated.status()["pid"];
+	std::string const open = "/proc/" + std::to_string(broker) + "/fd/";
+	auto const lowest_free = [&] {
+		rlim_t number = 0;
+		while (std::filesystem::is_symlink(open + std::to_string(number))) ++number;
+		return number;
+	};
+	rlim_t const at_first = lowest_free();
+	rlimit before{};
+	ASSERT_EQ(prlimit(broker, RLIMIT_NOFILE, nullptr, &before), 0);
+	int code = -1;
+	auto const ten_calls = [&] {
+		return outcome(operated.call("client", "bulkhead.Caller+server+10+1+bulkhead.Echo"), code);
+	};
+	auto const allow = [&](rlim_t more) {
+		rlimit const few{.rlim_cur = lowest_free() + more, .rlim_max = before.rlim_max};
+		ASSERT_EQ(prlimit(broker, RLIMIT_NOFILE, &few, nullptr), 0);
+	};
+	for (rlim_t more = 0; more < 12; ++more) {
+		allow(more);
+		(void)ten_calls();
+		EXPECT_NE(operated.ask(Admin::RESTART, "server").error, 0) << more;
+		(void)operated.ask(Admin::RELOAD);
+		EXPECT_FALSE(operated.status_of("server")["last_end"].get<std::string>().contains("lacks"))
+			<< "it is no lack of the machine";
+		ASSERT_EQ(prlimit(broker, RLIMIT_NOFILE, &before, nullptr), 0);
+		EXPECT_EQ(operated.ask(Admin::START, "server").error, 0) << more;
+		EXPECT_TRUE(ten_calls().starts_with("calls 10 failed 0 ")) << more;
+	}
+	EXPECT_TRUE(said().contains("memory or descriptors are lacking")) << said();
+	EXPECT_TRUE(said().contains("Too many open files; raise ulimit -n")) << said();
+	allow(0);
+	// Whom it can't take in it sends away, rather than to look for ever who it is.
+	EXPECT_FALSE(Operator(socket()).connected());
+	ASSERT_EQ(prlimit(broker, RLIMIT_NOFILE, &before, nullptr), 0);
+	EXPECT_TRUE(Operator(socket()).connected());
+	EXPECT_TRUE(until([&] { return lowest_free() <= at_first; })) << lowest_free();
 	EXPECT_EQ(stop(), 0);
 }
 
