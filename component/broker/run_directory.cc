@@ -133,9 +133,9 @@ linux_host::Gate Run_directory::accept()
 {
 	Owned_fd socket{accept4(_listener.value(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
 	// Who can't be taken in is sent away: the listener would be ready for ever.
-	if (!socket && errno == EMFILE && _spare) {
+	if (!socket && (errno == EMFILE || errno == ENFILE)) {
 		_spare.reset();
-		_spare.reset(accept4(_listener.value(), nullptr, nullptr, SOCK_CLOEXEC));
+		_spare.reset(accept4(_listener.value(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
 		_spare.reset(::open("/", O_PATH | O_CLOEXEC));
 	}
 	uid_t const user = socket ? peer_of(socket.value()).uid : static_cast<uid_t>(-1);

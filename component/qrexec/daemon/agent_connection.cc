@@ -149,7 +149,7 @@ void Agent_connection::_append(Type type, std::initializer_list<Bytes> parts)
 
 bool Agent_connection::room_for(size_t bytes) const
 {
-	return present() && queued() + bytes <= QUEUE_FOR_CLIENTS;
+	return present() && !_overflowed && queued() + bytes <= QUEUE_FOR_CLIENTS;
 }
 
 void Agent_connection::send(Type type, std::initializer_list<Bytes> parts)

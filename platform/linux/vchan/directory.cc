@@ -26,6 +26,7 @@ namespace {
 constexpr char RULES[] = "domains";
 constexpr size_t RULES_MAX_BYTES = 64 * 1024;
 constexpr size_t FAULTS_SHOWN = 20;
+// On a busy machine a crowd takes it again and again before one gets it.
 constexpr unsigned LOCK_PATIENCE_MS = 10'000;
 constexpr int BACKLOG = 16; // clients and other servers' looks that may wait
 

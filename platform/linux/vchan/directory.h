@@ -41,8 +41,8 @@ struct Listening
 };
 
 /*
- * Blocks only for the file system and, when it listens, at most a second for the lock of another
- * process. Needs /proc.
+ * Blocks only for the file system and, when it listens, at most ten seconds for the lock of other
+ * processes, which whoever may read the directory can have. Needs /proc.
  */
 class Directory
 {
